@@ -1,0 +1,209 @@
+//! What can be set, a struct a section. Units, meanings and defaults stand in `config.toml`, the lowest layer.
+//!
+//! No field has a default here: a key missing from `config.toml` is an error at start, so the file stays complete.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::domain::endpoint::Endpoint;
+use crate::domain::ids::AgentId;
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key, and a test holds the two together")]
+pub struct Config {
+    pub server: Server,
+    pub storage: Storage,
+    pub log: Log,
+    pub auth: Auth,
+    pub external_api: ExternalApi,
+    pub phone: Phone,
+    pub people: People,
+    pub conversations: Conversations,
+    pub prompt: Prompt,
+    pub endpoints: Endpoints,
+    pub agents: Agents,
+    pub balance: Balance,
+    pub limits: Limits,
+    pub sms: Sms,
+    pub worker: Worker,
+    pub catch_up: CatchUp,
+    pub gateways: Gateways,
+    pub mcp: Mcp,
+}
+
+/// Declares plain sections: every field public, unknown keys refused.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident : $kind:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(missing_docs, reason = "config.toml documents every key, and a test holds the two together")]
+        pub struct $name { $(pub $field: $kind),* }
+    };
+}
+
+section!(/// `server`: the listening socket and what stands before it.
+Server { listen: SocketAddr, public_url: String, trusted_proxies: Vec<String>, stop_seconds: u64, body_limit_bytes: usize });
+section!(/// `storage`: which backend, and where.
+Storage { backend: Backend, path: PathBuf, sqlite: Sqlite, json: Json, mongodb: MongoDb });
+section!(/// `storage.sqlite`.
+Sqlite { readers: usize, cache_mib: u32 });
+section!(/// `storage.json`.
+Json { path: String });
+section!(/// `storage.mongodb`.
+MongoDb { uri: SecretString, database: String, memory_collection: String, todo_collection: String, collection_prefix: String });
+section!(/// `log`: standard error.
+Log { filter: String, format: LogFormat });
+section!(/// `auth`: logins of others.
+Auth { jwt_secret: SecretString });
+section!(/// `external_api`: the JSON door.
+ExternalApi { key: SecretString, wait_seconds: u64, deliver: ApiDelivery, messages_per_minute: u32 });
+section!(/// `phone`: how numbers are read.
+Phone { default_region: String, validation: PhoneValidation });
+section!(/// `people`: who is let in, and as whom.
+People { email_domain: String, admission: Admission, allow: Vec<String>, time_zone: String });
+section!(/// `conversations`: when one is continued, what makes a turn, what a prompt recalls.
+Conversations { reuse_days: u32, debounce_ms: u64, debounce_max_ms: u64, history_tokens: usize, history_messages: usize });
+section!(/// `prompt`: what a model is told first.
+Prompt { system: String });
+section!(/// `balance`: credits.
+Balance { enabled: bool, start_credits: i64, refill_credits: i64, refill_hours: u32, segment_credits: i64 });
+section!(/// `limits`: what holds with and without balance.
+Limits { turns_per_day: u32, turns_per_day_all: u32, text_characters: usize });
+section!(/// `sms`: how a reply is written for a phone.
+Sms { segments_per_message: u32, max_messages: u32, transliterate: bool, help_text: String, stop_text: String, start_text: String });
+section!(/// `worker`: how much at once, how often again.
+Worker { turns: usize, deliveries: usize, attempts: u32, backoff_ms: u64, backoff_max_ms: u64, reply_max_age_hours: u32, poll_ms: u64 });
+section!(/// `catch_up`: texts that never reached us.
+CatchUp { minutes: u32, max_age_hours: u32 });
+section!(/// `gateways`: the carriers.
+Gateways { twilio: Twilio, simulator: Simulator });
+section!(/// `gateways.twilio`.
+Twilio {
+    account_sid: String,
+    auth_token: SecretString,
+    auth_token_secondary: SecretString,
+    api_key: String,
+    api_secret: SecretString,
+    phone_number: String,
+    messaging_service_sid: String,
+    api_base: String,
+    timeout_seconds: u64,
+    lookup_ms: Vec<u64>,
+    confirms_consent: bool,
+});
+section!(/// `gateways.simulator`.
+Simulator { enabled: bool });
+section!(/// `mcp`: whom the stdio server speaks for.
+Mcp { user_based: bool, user_id: String });
+
+/// `endpoints`: the default, and each endpoint by name.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Endpoints {
+    /// Where messages are answered unless something chose another.
+    pub default: Endpoint,
+    /// Each configured endpoint.
+    #[serde(flatten)]
+    pub named: BTreeMap<String, EndpointSettings>,
+}
+
+section!(/// `endpoints.NAME`.
+EndpointSettings {
+    kind: EndpointKind,
+    base_url: String,
+    api_key: SecretString,
+    models: Vec<String>,
+    default_model: String,
+    add_params: Map<String, Value>,
+    drop_params: Vec<String>,
+    max_tokens: u32,
+    connect_seconds: u64,
+    first_token_seconds: u64,
+    idle_seconds: u64,
+    total_seconds: u64,
+    retries: u32,
+    prompt_token_credits: f64,
+    completion_token_credits: f64,
+});
+
+/// `agents`: the default, and each agent by its id.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Agents {
+    /// The agent when none was chosen.
+    #[serde(deserialize_with = "optional_agent")]
+    pub default: Option<AgentId>,
+    /// Each configured agent.
+    #[serde(flatten)]
+    pub named: BTreeMap<AgentId, AgentSettings>,
+}
+
+section!(/// `agents.AGENT_ID`.
+AgentSettings { name: String, instructions: String, endpoint: Endpoint, model: String });
+
+/// Declares a setting that is one of a few words.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum $name { $($(#[$variant_doc])* $variant),* }
+    };
+}
+
+words!(/// Where data rests.
+Backend {
+    /// One file.
+    Sqlite,
+    /// A folder of readable files.
+    Json,
+    /// A MongoDB server.
+    MongoDb,
+});
+words!(/// How log lines are written.
+LogFormat {
+    /// For people.
+    Text,
+    /// For collectors.
+    Json,
+});
+words!(/// Whether an API reply is texted as well.
+ApiDelivery {
+    /// In the answer only.
+    None,
+    /// Texted too.
+    Sms,
+});
+words!(/// Which numbers are numbers.
+PhoneValidation {
+    /// Any of the right length.
+    E164,
+    /// Those that a number plan gives out.
+    Valid,
+});
+words!(/// Who is answered.
+Admission {
+    /// Whoever texts.
+    Open,
+    /// The listed numbers.
+    Allowlist,
+});
+words!(/// What answers at an endpoint.
+EndpointKind {
+    /// A server that speaks OpenAI's protocol.
+    OpenAi,
+    /// The built-in offline model.
+    Demo,
+});
+
+/// An agent's id, where empty text means none.
+fn optional_agent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AgentId>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(serde::de::Error::custom) }
+}

@@ -1,0 +1,20 @@
+//! What the system is about: valid values and the rules among them.
+//!
+//! Everything here is pure: no I/O, no clock, no randomness, no other module of ours. A value that exists is valid;
+//! text from outside becomes one of these types at the edge or is refused there. Start with [`phone`], [`message`]
+//! and [`turn`].
+
+pub mod consent;
+pub mod conversation;
+pub mod delivery;
+pub mod endpoint;
+pub mod ids;
+pub mod job;
+pub mod ledger;
+pub mod message;
+pub mod phone;
+pub mod segment;
+pub mod time;
+pub mod token;
+pub mod turn;
+pub mod user;

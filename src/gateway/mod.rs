@@ -1,0 +1,212 @@
+//! PORT: SMS carriers.
+//!
+//! A [`Gateway`] checks who sent a webhook, reads it, and sends messages. It stores nothing and decides nothing about people:
+//! that is `service`. Adding one: a file that implements the trait, and a line in [`open`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::domain::delivery::{DeliveryStatus, OutboundMessage, StatusReport};
+use crate::domain::message::InboundMessage;
+use crate::domain::time::Timestamp;
+
+/// A webhook request as it arrived: nothing decoded, nothing changed.
+#[derive(Debug, Clone)]
+pub struct WebhookRequest {
+    /// Candidates for the public URL that the sender called, most likely first, query included, byte for byte.
+    pub urls: Vec<String>,
+    /// Content type header, lower case, parameters included; empty when absent.
+    pub content_type: String,
+    /// Looks up a header of the signature; names are lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl WebhookRequest {
+    /// The first header of that name (lower case).
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why a webhook was not believed. The text is for the log: it never holds a secret or an expected value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct VerifyError {
+    /// What failed, and which URLs were tried.
+    pub reason: String,
+}
+
+/// A believed webhook that cannot be read. The text says what is wrong; the answer is 400.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct ParseError {
+    /// What is wrong, without a number or a text of a person.
+    pub reason: String,
+}
+
+/// What a webhook said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WebhookEvent {
+    /// A text arrived.
+    Inbound(Box<InboundMessage>),
+    /// A carrier's word on an outgoing message.
+    Status(StatusReport),
+    /// Nothing for us: a short code, an alphanumeric sender, another channel. Acknowledged and counted.
+    Ignored {
+        /// A short label for the counter, such as `short-code`.
+        reason: &'static str,
+    },
+}
+
+/// The body of the 200 that a gateway expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// Content type.
+    pub content_type: &'static str,
+    /// Body.
+    pub body: &'static str,
+}
+
+/// A message that the carrier took, or was found to have taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The carrier's id of it.
+    pub gateway_message_id: String,
+    /// Its first word on it.
+    pub status: DeliveryStatus,
+}
+
+/// Why a message was not sent, by what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The carrier says the person opted out: record it, send nothing more.
+    #[error("the person has opted out at the carrier ({reason})")]
+    OptedOut {
+        /// The carrier's code and text.
+        reason: String,
+    },
+    /// It will never be sent: a dead letter.
+    #[error("the carrier refused it for good: {reason}")]
+    Refused {
+        /// The carrier's code and text.
+        reason: String,
+    },
+    /// Our account cannot send at all (wrong credentials, suspended): stop, and turn readiness red.
+    #[error("the carrier refuses this account: {reason}")]
+    Stopped {
+        /// The carrier's code and text.
+        reason: String,
+    },
+    /// It was certainly not sent: try again.
+    #[error("not sent, to be tried again: {reason}")]
+    Retry {
+        /// What happened.
+        reason: String,
+        /// How long the carrier asked to wait.
+        after: Option<Duration>,
+    },
+    /// It may have been sent: look it up before trying again.
+    #[error("perhaps sent: {reason}")]
+    Ambiguous {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A look-up of a message that was perhaps sent.
+#[derive(Debug)]
+pub struct Lookup<'a> {
+    /// The message; its `attempted_at` bounds the search.
+    pub message: &'a OutboundMessage,
+    /// Ids at the carrier that are known to be other messages.
+    pub known_ids: &'a [String],
+}
+
+/// A carrier.
+#[async_trait]
+pub trait Gateway: Send + Sync + 'static {
+    /// Its name: in configuration, in the webhook's path, in stored rows.
+    fn name(&self) -> &'static str;
+
+    /// Checks that the carrier sent this.
+    ///
+    /// # Errors
+    /// When it did not, or not provably so. The caller answers 403 without detail and logs the reason.
+    fn verify(&self, request: &WebhookRequest) -> Result<(), VerifyError>;
+
+    /// Reads a webhook that was believed. `status` says that it came in on the status callback's path.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn parse(&self, request: &WebhookRequest, kind: WebhookKind) -> Result<WebhookEvent, ParseError>;
+
+    /// What it wants to hear when a webhook was stored.
+    fn acknowledgement(&self) -> Acknowledgement;
+
+    /// Whether the carrier itself confirms STOP and START, so that we must not.
+    fn confirms_consent(&self) -> bool;
+
+    /// Sends a message. Makes one request; the caller retries.
+    ///
+    /// # Errors
+    /// By what to do next: see [`SendError`].
+    async fn send(&self, message: &OutboundMessage) -> Result<Sent, SendError>;
+
+    /// Looks for a message that was perhaps sent. `None`: the carrier does not have it.
+    ///
+    /// # Errors
+    /// When the carrier could not be asked; the caller asks again later.
+    async fn find_sent(&self, lookup: Lookup<'_>) -> Result<Option<Sent>, SendError>;
+
+    /// Texts that the carrier received since that moment, oldest first, up to its own limit.
+    ///
+    /// # Errors
+    /// When the carrier could not be asked.
+    async fn list_missed(&self, since: Timestamp) -> Result<Vec<InboundMessage>, SendError>;
+
+    /// Whether the carrier answers to our credentials, for `doctor`; sends nothing.
+    ///
+    /// # Errors
+    /// What is wrong.
+    async fn check(&self) -> Result<String, SendError>;
+}
+
+/// Which of a gateway's two paths a webhook came in on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookKind {
+    /// `/webhooks/NAME`.
+    Message,
+    /// `/webhooks/NAME/status`.
+    Status,
+}
+
+/// The open gateways.
+#[derive(Clone, Default)]
+pub struct Gateways {
+    list: Vec<Arc<dyn Gateway>>,
+}
+
+impl Gateways {
+    /// These.
+    #[must_use]
+    pub fn new(list: Vec<Arc<dyn Gateway>>) -> Self {
+        Self { list }
+    }
+
+    /// The one of that name, when it is open.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Arc<dyn Gateway>> {
+        self.list.iter().find(|gateway| gateway.name() == name)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Gateway>> {
+        self.list.iter()
+    }
+}
