@@ -7,4 +7,5 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod gateway;
+pub mod http_client;
 pub mod model;
