@@ -9,3 +9,4 @@ pub mod domain;
 pub mod gateway;
 pub mod http_client;
 pub mod model;
+pub mod store;

@@ -1,0 +1,218 @@
+//! PORT: where data rests.
+//!
+//! The port is a handful of small traits, one a subject, and [`Store`], which is all of them. Every method is one atomic unit:
+//! it happens whole or not at all, and when it returns `Ok` it has happened for good. No transaction crosses the port, because
+//! two of the three backends have none to offer. A method that touches what belongs to a person takes the person's id (or a
+//! lease that holds it), so a caller cannot forget whose data it is; the few that list across people are for the host.
+//!
+//! Work is handed out by *lanes*. A person has one lane for turns and one for deliveries; leasing the lane's head takes the
+//! lane, and nobody else gets anything from it until the lease is given back or runs out. That is what keeps one person's
+//! messages in order while different people's run in parallel, over any number of processes. Each lease carries a fence that
+//! grows; whoever lost the lane meanwhile writes nothing ([`StoreError::LeaseLost`]).
+//!
+//! Start with [`Inbox::accept`] and [`Turns::lease_turns`]. Adapters are private: `open` is the only way to one.
+
+mod conversations;
+mod inbox;
+mod jobs;
+mod outbox;
+mod people;
+mod tokens;
+mod turns;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use conversations::{Conversations, MessageFilter};
+pub use inbox::{Accepted, Action, ApiRepeat, Consent, ConversationTarget, Debounce, Door, Effect, Inbox, NewInbound, NewPerson, Receipt};
+pub use jobs::{JobFilter, Jobs};
+pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
+pub use people::People;
+pub use tokens::Tokens;
+pub use turns::{BalanceRules, CompletedTurn, DailyLimits, Notice, Reservation, TurnOutcome, TurnRelease, Turns};
+
+use crate::domain::time::Timestamp;
+
+/// How long a lease holds without being renewed.
+pub const LEASE: Duration = Duration::from_secs(15);
+
+/// How often a holder renews its leases.
+pub const RENEW: Duration = Duration::from_secs(5);
+
+/// Why a store did not do it, by what a caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is not there, or not that person's: the caller answers as if it did not exist.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// What was looked for, without its content.
+        what: &'static str,
+    },
+    /// It cannot be done to the thing as it is now.
+    #[error("{reason}")]
+    Conflict {
+        /// Why, and what to do instead.
+        reason: String,
+    },
+    /// The lease ran out and somebody else holds the lane, or the work is over: drop the result.
+    #[error("the lease was lost: another process took the work over, or it is already done")]
+    LeaseLost,
+    /// A page's cursor that this store did not give out.
+    #[error("the cursor is not one that a listing returned; begin again without it")]
+    InvalidCursor,
+    /// It may work later: busy, full, gone. Nothing was written.
+    #[error("storage is unavailable: {reason}")]
+    Unavailable {
+        /// What happened and what to do.
+        reason: String,
+        /// The cause.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The data is not what it should be. Never answered with default data.
+    #[error("the data in {place} is damaged: {reason}")]
+    Corrupt {
+        /// The file.
+        place: PathBuf,
+        /// What is wrong and the way out.
+        reason: String,
+    },
+    /// The data is of another backend or of a newer version, or this build lacks the backend.
+    #[error("{reason}")]
+    Unsupported {
+        /// What was found and what to do.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// A transient failure with its cause.
+    pub fn unavailable(reason: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable { reason: reason.into(), source: Some(source.into()) }
+    }
+}
+
+/// What a store answers.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A process that holds leases: `host/pid/start/nonce`. Two processes never share one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Owner(pub String);
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Work handed out, and when to ask again.
+#[derive(Debug)]
+pub struct Leased<T> {
+    /// The work, at most one a lane.
+    pub work: Vec<T>,
+    /// When the next lane is due, where one is waiting; work of other processes may come sooner.
+    pub next_due: Option<Timestamp>,
+}
+
+/// Part of a listing that is asked for.
+#[derive(Debug, Clone)]
+pub struct PageRequest {
+    /// Where the page before ended; `None` for the first.
+    pub cursor: Option<String>,
+    /// Entries at most, from 1.
+    pub limit: usize,
+}
+
+impl PageRequest {
+    /// The first page.
+    #[must_use]
+    pub const fn first(limit: usize) -> Self {
+        Self { cursor: None, limit }
+    }
+}
+
+/// Part of a listing.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// What the store holds, in figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreFigures {
+    /// Turns that are not over.
+    pub open_turns: i64,
+    /// Turns given up.
+    pub dead_turns: i64,
+    /// Outgoing messages not yet taken by a carrier, held ones not counted.
+    pub open_deliveries: i64,
+    /// Outgoing messages given up.
+    pub dead_deliveries: i64,
+    /// When the longest-waiting due work became due.
+    pub oldest_due: Option<Timestamp>,
+}
+
+/// What concerns the store as a whole.
+#[async_trait]
+pub trait Upkeep {
+    /// Whether the store answers and can be written to.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with the reason.
+    async fn check(&self) -> StoreResult<()>;
+
+    /// Counts of work, cheap enough to be asked every few seconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn figures(&self) -> StoreResult<StoreFigures>;
+
+    /// A moment kept under a name (how far a gateway's catch-up has come).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn find_mark(&self, name: &str) -> StoreResult<Option<Timestamp>>;
+
+    /// Keeps a moment under a name. It never goes back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn set_mark(&self, name: &str, moment: Timestamp) -> StoreResult<()>;
+
+    /// Everybody who holds a lease now.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn list_owners(&self) -> StoreResult<Vec<Owner>>;
+
+    /// Gives back everything a process holds: at its own end, or when it is known to be dead. Returns how many lanes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn release_owner(&self, owner: &Owner) -> StoreResult<usize>;
+
+    /// Extends everything a process holds by [`LEASE`] from now. Returns how many lanes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; work whose lease runs out meanwhile may be taken over.
+    async fn renew_leases(&self, owner: &Owner) -> StoreResult<usize>;
+
+    /// Waits for what is being written and closes. Later calls are [`StoreError::Unavailable`].
+    async fn close(&self);
+}
+
+/// Everything a backend must do.
+pub trait Store: Inbox + Turns + Outbox + People + Conversations + Jobs + Tokens + Upkeep + Send + Sync + 'static {}
+
+impl<T: Inbox + Turns + Outbox + People + Conversations + Jobs + Tokens + Upkeep + Send + Sync + 'static> Store for T {}
+
+/// A store that is open.
+pub type SharedStore = Arc<dyn Store>;

@@ -1,0 +1,152 @@
+//! Answering turns.
+
+use async_trait::async_trait;
+
+use super::outbox::NewOutbound;
+use super::{Leased, Owner, StoreResult, Timestamp};
+use crate::domain::ids::{MessageId, TurnId, UserId};
+use crate::domain::ledger::{Credits, Refill};
+use crate::domain::turn::{FinishedTurn, LeasedTurn, NewReply, Refusal, TurnEnd, TurnLease, TurnRecord};
+
+/// Turns that may begin on one day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DailyLimits {
+    /// The day (UTC, `YYYY-MM-DD`).
+    pub day: String,
+    /// For one person; 0 is no limit.
+    pub per_person: u32,
+    /// For all together; 0 is no limit.
+    pub all: u32,
+}
+
+/// How balances are granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BalanceRules {
+    /// Credits of somebody who has no balance yet.
+    pub start: Credits,
+    /// The repeated grant.
+    pub refill: Option<Refill>,
+}
+
+/// Whether a turn can be paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reservation {
+    /// Held: the balance is that much lower until the turn ends.
+    Held,
+    /// Not enough; nothing is held.
+    Insufficient {
+        /// What there is.
+        balance: Credits,
+    },
+}
+
+/// How a turn ends.
+#[derive(Debug, Clone)]
+pub enum TurnOutcome {
+    /// With a model's reply.
+    Answered {
+        /// The reply.
+        reply: NewReply,
+        /// The same as sent, held parts included; empty without a route.
+        outgoing: Vec<NewOutbound>,
+        /// What it cost, instead of what was reserved. Zero when balance is off.
+        charge: Credits,
+    },
+    /// Without asking the model.
+    Refused {
+        /// Why.
+        reason: Refusal,
+        /// What the person is told, once for each key.
+        notice: Option<Notice>,
+    },
+}
+
+/// Something a person is told once.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// By what a second one is recognised, such as `out-of-credit:2026-11-22`.
+    pub key: String,
+    /// The id of the stored entry.
+    pub message_id: MessageId,
+    /// What it says.
+    pub text: String,
+    /// The same as sent; empty without a route.
+    pub outgoing: Vec<NewOutbound>,
+}
+
+/// A finished turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompletedTurn {
+    /// How it ended, as stored.
+    pub end: TurnEnd,
+    /// Outgoing messages that were made (an opt-out meanwhile makes none).
+    pub outgoing: usize,
+}
+
+/// How a turn is given back without an end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TurnRelease {
+    /// Another attempt at that moment. Later turns of the person wait behind it.
+    Retry {
+        /// When.
+        due: Timestamp,
+        /// What went wrong.
+        error: String,
+    },
+    /// Given up: a dead letter. Later turns of the person go on.
+    Dead {
+        /// What went wrong.
+        error: String,
+    },
+    /// As if it had not been leased (a stop): due now, no attempt counted.
+    Unchanged,
+}
+
+/// Answering turns.
+#[async_trait]
+pub trait Turns {
+    /// Leases the heads of up to `limit` due lanes to `owner`. A turn that begins by this gets its texts' places and parents
+    /// and counts towards the daily limits; turns that need no model (consent words, fixed answers, texts that are only
+    /// recorded) are given their places and ended on the way, and are not returned.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn lease_turns(&self, owner: &Owner, limit: usize, limits: &DailyLimits) -> StoreResult<Leased<LeasedTurn>>;
+
+    /// Holds credits for a turn, granting first what is due. A second reservation for the same turn replaces the first.
+    ///
+    /// # Errors
+    /// [`super::StoreError::LeaseLost`]; [`super::StoreError::Unavailable`].
+    async fn reserve(&self, lease: &TurnLease, rules: BalanceRules, credits: Credits) -> StoreResult<Reservation>;
+
+    /// Ends a turn: the reply with its place, the charge instead of the reservation, the outgoing messages, the conversation's
+    /// and the person's figures, the lane's next turn, in one step.
+    ///
+    /// # Errors
+    /// [`super::StoreError::LeaseLost`]: nothing was written. [`super::StoreError::Unavailable`].
+    async fn complete_turn(&self, lease: &TurnLease, outcome: TurnOutcome) -> StoreResult<CompletedTurn>;
+
+    /// Gives a turn back. What was reserved for it is free again.
+    ///
+    /// # Errors
+    /// [`super::StoreError::LeaseLost`]; [`super::StoreError::Unavailable`].
+    async fn release_turn(&self, lease: &TurnLease, release: TurnRelease) -> StoreResult<()>;
+
+    /// One turn of a person.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn find_turn(&self, user_id: UserId, turn_id: TurnId) -> StoreResult<Option<TurnRecord>>;
+
+    /// The person's finished turns after that event, oldest first: what the live stream shows.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn list_finished_turns(&self, user_id: UserId, after_event: i64, limit: usize) -> StoreResult<Vec<FinishedTurn>>;
+
+    /// The person's newest event; 0 before the first.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn latest_event(&self, user_id: UserId) -> StoreResult<i64>;
+}
