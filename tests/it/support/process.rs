@@ -1,0 +1,114 @@
+//! The program as a running process.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::home::Home;
+
+/// A start takes far less; on a busy machine a debug build may need some seconds.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running `scrubjay serve`, killed when dropped.
+pub(crate) struct Product {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// From the start of the process to its ready line.
+    pub(crate) start_took: Duration,
+    log_file: PathBuf,
+}
+
+impl Product {
+    /// Starts `serve` and waits for its ready line.
+    pub(crate) async fn start(home: &Home, listen: SocketAddr) -> Self {
+        let log_file = home.log_file();
+        let log = OpenOptions::new().create(true).append(true).open(&log_file).unwrap();
+        let begun = Instant::now();
+        let mut child =
+            home.executable().args(["serve", "--listen", &listen.to_string()]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).map(|_| (line, stdout))
+        });
+        let read = tokio::time::timeout(START_LIMIT, reading).await;
+        let start_took = begun.elapsed();
+        let Ok(Ok(Ok((line, stdout)))) = read else {
+            let _ = child.kill();
+            panic!("no ready line within {START_LIMIT:?}; the log says:\n{}", home.log());
+        };
+        let Some(address) = line.trim().strip_prefix("ready http://").and_then(|rest| rest.parse().ok()) else {
+            let _ = child.kill();
+            panic!("{line:?} is no ready line; the log says:\n{}", home.log());
+        };
+        // Whoever writes to a closed pipe is killed: the rest of standard output is read to its end, and holds nothing.
+        std::thread::spawn(move || stdout.lines().for_each(drop));
+        Self { child, address, start_took, log_file }
+    }
+
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A URL of this process.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// SIGKILL, and waits until the process is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        // The standard library sends SIGKILL only; `kill` of the shell needs no further dependency.
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn ended(&mut self, limit: Duration) -> ExitStatus {
+        let child = &mut self.child;
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < limit, "process {} did not end within {limit:?}", child.id());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// SIGTERM, and waits for a clean end.
+    pub(crate) async fn stop(mut self) {
+        self.terminate();
+        let status = self.ended(Duration::from_secs(30)).await;
+        assert!(status.success(), "a graceful stop ended with {status}");
+    }
+
+    /// Resident memory in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Product {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log_file).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("the end of the program's log:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+        }
+    }
+}
