@@ -9,7 +9,6 @@ use reqwest::redirect::Policy;
 ///
 /// Redirects are not followed: the addresses are configured, and a redirect would carry credentials or a person's text to
 /// a host that nobody chose.
-#[must_use]
 pub fn http_client(connect_timeout: Duration) -> ClientBuilder {
     // reqwest is built without a TLS provider of its own, so that one alone (ring) is linked. The first caller installs it;
     // an error means that somebody already has, which is as good.
