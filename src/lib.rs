@@ -9,4 +9,5 @@ pub mod domain;
 pub mod gateway;
 pub mod http_client;
 pub mod model;
+pub mod service;
 pub mod store;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 /// Septets that a character takes in GSM-7: 1, 2 for the extension table, `None` outside the alphabet.
+#[expect(clippy::match_same_arms, reason = "a line a kind of character reads better")]
 pub(super) const fn septets(character: char) -> Option<usize> {
     match character {
         '\u{c}' | '^' | '{' | '}' | '\\' | '[' | '~' | ']' | '|' | '€' => Some(2),
@@ -36,6 +37,7 @@ pub fn transliterate(text: &str) -> Cow<'_, str> {
 }
 
 /// The GSM-7 form of a typographic mark; `None` for all else.
+#[expect(clippy::match_same_arms, reason = "a line a kind of mark reads better")]
 const fn plain_form(character: char) -> Option<&'static str> {
     Some(match character {
         // Single quotes, primes, back-tick and acute accent standing alone.
