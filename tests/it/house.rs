@@ -81,11 +81,11 @@ fn modules_named(line: &str, prefix: &str) -> Vec<String> {
         }
         let rest = &code[start + prefix.len()..];
         // `crate::{a::X, b}` names several; one line a `use` is rustfmt's habit, so the group ends on this line or is one name a line.
-        let names: Vec<&str> = match rest.strip_prefix('{') {
-            Some(group) => group.split(',').map(str::trim).collect(),
+        let group: Vec<&str> = match rest.strip_prefix('{') {
+            Some(inner) => inner.split(',').map(str::trim).collect(),
             None => vec![rest],
         };
-        for name in names {
+        for name in group {
             let name: String = name.chars().take_while(|character| character.is_ascii_lowercase() || *character == '_').collect();
             if !name.is_empty() {
                 named.push(name);

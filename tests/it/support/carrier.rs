@@ -2,9 +2,8 @@
 //!
 //! It lives in the test's process, so it survives whatever happens to the program.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -60,7 +59,6 @@ pub(crate) struct Record {
     pub(crate) to: String,
     pub(crate) body: String,
     pub(crate) taken: Taken,
-    pub(crate) at: Instant,
     /// Milliseconds since 1970.
     pub(crate) created_ms: i64,
     pub(crate) status_callback: Option<String>,
@@ -98,11 +96,6 @@ impl Carrier {
             .route("/2010-04-01/Accounts/{account}", get(account))
             .with_state(Arc::clone(&shared));
         Self { served: Served::start(router).await, shared }
-    }
-
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.served.address
     }
 
     /// The base to configure as `gateways.twilio.api_base`.
@@ -149,16 +142,7 @@ impl Carrier {
 impl Shared {
     fn record(&self, sid: String, from: &str, to: &str, body: &str, taken: Taken, status_callback: Option<String>) -> Record {
         let created_ms = scrubjay::clock::Clock::system().now().as_millis();
-        let record = Record {
-            sid,
-            from: from.to_owned(),
-            to: to.to_owned(),
-            body: body.to_owned(),
-            taken,
-            at: Instant::now(),
-            created_ms,
-            status_callback,
-        };
+        let record = Record { sid, from: from.to_owned(), to: to.to_owned(), body: body.to_owned(), taken, created_ms, status_callback };
         self.records.lock().unwrap().push(record.clone());
         record
     }

@@ -58,7 +58,7 @@ fn filter_moment(text: &str) -> Result<i64, String> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Ok(moment.as_millisecond());
     }
-    let day: jiff::civil::Date = text.parse().map_err(|_| format!("{text:?} is no date"))?;
+    let day: jiff::civil::Date = text.parse().map_err(|_error| format!("{text:?} is no date"))?;
     let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).map_err(|error| error.to_string())?;
     Ok(midnight.timestamp().as_millisecond())
 }
@@ -88,7 +88,7 @@ pub(crate) fn page(records: &[Record], account: &str, query: &[(String, String)]
                 found.retain(|record| sent_ms(record).is_some_and(|sent| (from..from + 86_400_000).contains(&sent)));
             }
             "PageSize" => size = value.parse::<usize>().map_err(|error| error.to_string())?.clamp(1, 1000),
-            "Page" => number = value.parse().map_err(|_| format!("{value:?} is no page"))?,
+            "Page" => number = value.parse().map_err(|_error| format!("{value:?} is no page"))?,
             "PageToken" => {}
             other => return Err(format!("unknown parameter {other:?}")),
         }

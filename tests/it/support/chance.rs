@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 /// The variable that fixes the seed, to repeat a failed run's choices.
 const SEED_VARIABLE: &str = "SCRUBJAY_TEST_SEED";
 
-/// A generator (SplitMix64) shared by the parts of one test. Dropped while panicking, it prints its seed.
+/// A generator (`SplitMix64`) shared by the parts of one test. Dropped while panicking, it prints its seed.
 #[derive(Clone)]
 pub(crate) struct Chance {
     state: Arc<Mutex<State>>,

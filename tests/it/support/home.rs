@@ -1,6 +1,5 @@
 //! A folder that the program lives in: its `config.toml`, its data, its log; and the commands run beside it.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -81,11 +80,6 @@ impl Home {
         Self { folder }
     }
 
-    /// Writes other settings, for the next start.
-    pub(crate) fn configure(&self, settings: &Settings) {
-        std::fs::write(self.folder.path().join("config.toml"), settings.to_text()).unwrap();
-    }
-
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
@@ -118,12 +112,7 @@ impl Home {
 
     /// Starts `serve` on a free port and waits until it is ready.
     pub(crate) async fn serve(&self) -> Product {
-        Product::start(self, "127.0.0.1:0".parse().unwrap()).await
-    }
-
-    /// Starts `serve` on that address and waits until it is ready.
-    pub(crate) async fn serve_at(&self, address: SocketAddr) -> Product {
-        Product::start(self, address).await
+        Product::start(self).await
     }
 
     /// Runs a command to its end: exit code, standard output, standard error.
@@ -132,7 +121,7 @@ impl Home {
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         let task = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
-        let output = tokio::time::timeout(Duration::from_secs(60), task)
+        let output = tokio::time::timeout(Duration::from_mins(1), task)
             .await
             .unwrap_or_else(|_| panic!("scrubjay {arguments:?} did not end within 60 s"))
             .unwrap();

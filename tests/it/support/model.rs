@@ -1,10 +1,9 @@
-//! A language model service that speaks OpenAI's chat completions and misbehaves on demand.
+//! A language model service that speaks the chat completions protocol and misbehaves on demand.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -47,8 +46,6 @@ pub(crate) struct Entry {
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
-    /// When.
-    pub(crate) at: Instant,
     /// The prompt, system text included.
     pub(crate) messages: Vec<Entry>,
     /// The whole body.
@@ -103,11 +100,6 @@ impl ModelServer {
         Self { served: Served::start(router).await, shared }
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.served.address
-    }
-
     /// The base URL to configure.
     pub(crate) fn base_url(&self) -> String {
         format!("http://{}/v1", self.served.address)
@@ -150,7 +142,7 @@ fn read(headers: &HeaderMap, body: &Bytes) -> Option<Asked> {
     });
     let messages = messages.collect::<Option<Vec<_>>>()?;
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    Some(Asked { at: Instant::now(), messages, body, authorization })
+    Some(Asked { messages, body, authorization })
 }
 
 async fn complete(

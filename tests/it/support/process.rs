@@ -17,26 +17,25 @@ pub(crate) struct Product {
     child: Child,
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    /// From the start of the process to its ready line.
-    pub(crate) start_took: Duration,
     log_file: PathBuf,
+}
+
+/// `serve` on a free port; its standard error goes to the home's log.
+fn spawn(home: &Home, stdout: Stdio) -> Child {
+    let log = OpenOptions::new().create(true).append(true).open(home.log_file()).unwrap();
+    home.executable().args(["serve", "--listen", "127.0.0.1:0"]).stdout(stdout).stderr(log).spawn().unwrap()
 }
 
 impl Product {
     /// Starts `serve` and waits for its ready line.
-    pub(crate) async fn start(home: &Home, listen: SocketAddr) -> Self {
-        let log_file = home.log_file();
-        let log = OpenOptions::new().create(true).append(true).open(&log_file).unwrap();
-        let begun = Instant::now();
-        let mut child =
-            home.executable().args(["serve", "--listen", &listen.to_string()]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+    pub(crate) async fn start(home: &Home) -> Self {
+        let mut child = spawn(home, Stdio::piped());
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let reading = tokio::task::spawn_blocking(move || {
             let mut line = String::new();
             stdout.read_line(&mut line).map(|_| (line, stdout))
         });
         let read = tokio::time::timeout(START_LIMIT, reading).await;
-        let start_took = begun.elapsed();
         let Ok(Ok(Ok((line, stdout)))) = read else {
             let _ = child.kill();
             panic!("no ready line within {START_LIMIT:?}; the log says:\n{}", home.log());
@@ -47,12 +46,15 @@ impl Product {
         };
         // Whoever writes to a closed pipe is killed: the rest of standard output is read to its end, and holds nothing.
         std::thread::spawn(move || stdout.lines().for_each(drop));
-        Self { child, address, start_took, log_file }
+        Self { child, address, log_file: home.log_file() }
     }
 
-    /// The process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+    /// Starts `serve` and kills it after `life`, ready or not.
+    pub(crate) async fn start_and_kill_within(home: &Home, life: Duration) {
+        let mut child = spawn(home, Stdio::null());
+        tokio::time::sleep(life).await;
+        let _ = child.kill();
+        child.wait().unwrap();
     }
 
     /// A URL of this process.
