@@ -37,8 +37,7 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError::Filter`]; [`TelemetryError::Twice`].
 pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
-    let parsed =
-        EnvFilter::builder().parse(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
+    let parsed = EnvFilter::builder().parse(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr);
     match format {
         LogFormat::Text => tracing_subscriber::util::SubscriberInitExt::try_init(subscriber.finish()),

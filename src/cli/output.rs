@@ -3,6 +3,7 @@
 //! Every command writes whole pieces through one lock, so that threads cannot mix their lines, and hands a broken pipe up as an
 //! error, where it ends the program quietly.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -55,9 +56,7 @@ impl Output {
         headings: &[&str],
         row: impl Fn(&T) -> Vec<String>,
     ) -> anyhow::Result<()> {
-        self.print(&items, |items| {
-            if items.is_empty() { "none\n".to_owned() } else { table(headings, items.iter().map(row)) }
-        })?;
+        self.print(&items, |items| if items.is_empty() { "none\n".to_owned() } else { table(headings, items.iter().map(row)) })?;
         if let Some(next) = next {
             complain(&format!("there is more: --cursor {next}"));
         }
@@ -72,13 +71,22 @@ pub(crate) fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) 
     for row in rows {
         table.add_row(row);
     }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 /// Names and values, one pair a line.
 pub(crate) fn fields(pairs: &[(&str, String)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    pairs.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+    let mut text = String::new();
+    for (name, value) in pairs {
+        let _infallible = writeln!(text, "{name:width$}  {value}");
+    }
+    text
 }
 
 /// Text to standard output.
