@@ -57,6 +57,10 @@ pub enum Refusal {
     OptedOut,
     /// An operator discarded it.
     Discarded,
+    /// There was nothing in it.
+    Empty,
+    /// The carrier answered it itself (its own help text).
+    AnsweredByCarrier,
 }
 
 impl Refusal {
@@ -70,15 +74,26 @@ impl Refusal {
             Self::TooOld => "too-old",
             Self::OptedOut => "opted-out",
             Self::Discarded => "discarded",
+            Self::Empty => "empty",
+            Self::AnsweredByCarrier => "answered-by-carrier",
         }
     }
 
     /// Reads a stored word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::OutOfCredit, Self::PersonLimit, Self::TotalLimit, Self::TooOld, Self::OptedOut, Self::Discarded]
-            .into_iter()
-            .find(|refusal| refusal.as_str() == text)
+        [
+            Self::OutOfCredit,
+            Self::PersonLimit,
+            Self::TotalLimit,
+            Self::TooOld,
+            Self::OptedOut,
+            Self::Discarded,
+            Self::Empty,
+            Self::AnsweredByCarrier,
+        ]
+        .into_iter()
+        .find(|refusal| refusal.as_str() == text)
     }
 }
 

@@ -1,3 +1,19 @@
-//! Use cases, one file each: what the program does with its ports. No adapter, no wire shape, no command is named here.
+//! Use cases, one file each, in the order in which a text meets them: it is [`receive`]d, replied to and [`deliver`]ed;
+//! [`watch`] lets others look on.
+//!
+//! Nothing here names a backend, a carrier, a web framework or a command line: only the ports.
 
+pub mod access;
+mod backoff;
+pub mod catch_up;
 pub mod compose;
+pub mod conversations;
+pub mod deliver;
+pub mod health;
+pub mod jobs;
+mod outgoing;
+pub mod people;
+pub mod receive;
+pub mod tokens;
+pub mod watch;
+pub mod words;

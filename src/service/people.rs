@@ -1,0 +1,107 @@
+//! People, as the host and they themselves see them.
+
+use super::watch::Watch;
+use crate::domain::ids::UserId;
+use crate::domain::phone::PhoneNumber;
+use crate::domain::user::{PreferenceChange, User};
+use crate::store::{Page, PageRequest, SharedStore, StoreError, StoreResult};
+
+/// How somebody is named from outside: by id or by number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserName {
+    /// By id.
+    Id(UserId),
+    /// By number.
+    Phone(PhoneNumber),
+}
+
+/// People.
+#[derive(Clone)]
+pub struct People {
+    store: SharedStore,
+}
+
+impl People {
+    /// Over this store.
+    #[must_use]
+    pub fn new(store: SharedStore) -> Self {
+        Self { store }
+    }
+
+    /// The person of that name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
+    pub async fn get(&self, name: &UserName) -> StoreResult<User> {
+        let found = match name {
+            UserName::Id(id) => self.store.find_user(*id).await?,
+            UserName::Phone(phone) => self.store.find_user_by_phone(phone).await?,
+        };
+        found.ok_or(StoreError::NotFound { what: "that person" })
+    }
+
+    /// Everybody, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidCursor`]; [`StoreError::Unavailable`].
+    pub async fn list(&self, page: PageRequest) -> StoreResult<Page<User>> {
+        self.store.list_users(page).await
+    }
+
+    /// Changes preferences. The caller has checked that what they name exists.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
+    pub async fn prefer(&self, user_id: UserId, changes: Vec<PreferenceChange>) -> StoreResult<User> {
+        self.store.change_preferences(user_id, changes).await
+    }
+
+    /// Blocks or unblocks.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
+    pub async fn set_blocked(&self, user_id: UserId, blocked: bool) -> StoreResult<User> {
+        self.store.set_blocked(user_id, blocked).await
+    }
+}
+
+/// One person's finished turns, for the live stream.
+pub struct Live {
+    store: SharedStore,
+    user_id: UserId,
+    after: i64,
+    changed: std::sync::Arc<tokio::sync::Notify>,
+}
+
+impl Live {
+    /// From that event on, or from now when there is none to resume from.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn open(store: SharedStore, watch: &Watch, user_id: UserId, after: Option<i64>) -> StoreResult<Self> {
+        let changed = watch.person(user_id);
+        let latest = store.latest_event(user_id).await?;
+        // An id from the future (another store's) would wait for ever: it counts as "now".
+        let after = after.map_or(latest, |after| after.clamp(0, latest));
+        Ok(Self { store, user_id, after, changed })
+    }
+
+    /// The next finished turns; waits until there are some. Turns done by other processes are seen within a second.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; asking again later is fine.
+    pub async fn next(&mut self) -> StoreResult<Vec<crate::domain::turn::FinishedTurn>> {
+        loop {
+            let changed = std::sync::Arc::clone(&self.changed);
+            let notified = changed.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            let turns = self.store.list_finished_turns(self.user_id, self.after, 50).await?;
+            if let Some(last) = turns.last() {
+                self.after = last.event;
+                return Ok(turns);
+            }
+            let _woken_or_time_to_look = tokio::time::timeout(super::watch::LOOK_AGAIN, notified).await;
+        }
+    }
+}

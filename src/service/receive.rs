@@ -1,0 +1,322 @@
+//! Taking in a message: who sent it, what it asks for, and one step that stores all of it.
+//!
+//! Nothing is answered here and nothing is sent: what is to happen is stored with the message, and the workers are told.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::watch::Wake;
+use super::words::Words;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::sections::{Admission, ApiDelivery};
+use crate::domain::consent::{Word, read_word};
+use crate::domain::conversation::reuse_horizon;
+use crate::domain::delivery::{ReplyRoute, StatusReport};
+use crate::domain::ids::ConversationId;
+use crate::domain::ledger::Credits;
+use crate::domain::message::{Attachment, CallerMetadata, CarrierConsent, InboundMessage};
+use crate::domain::phone::PhoneNumber;
+use crate::domain::time::Timestamp;
+use crate::domain::turn::{Refusal, TurnEnd, TurnRequest};
+use crate::store::{
+    Accepted, Action, ApiRepeat, Consent, ConversationTarget, Debounce, Door, NewInbound, NewPerson, Receipt, SharedStore, StatusRecorded,
+    StoreError,
+};
+
+/// The source of conversations that begin by phone.
+pub const SMS: &str = "sms";
+
+/// A message from the external message API, parsed.
+#[derive(Debug, Clone)]
+pub struct ApiMessage {
+    /// Who sent it.
+    pub phone: PhoneNumber,
+    /// What it says.
+    pub text: String,
+    /// What came with it.
+    pub attachments: Vec<Attachment>,
+    /// The conversation that was named; `None` finds it by phone.
+    pub conversation_id: Option<ConversationId>,
+    /// Where the caller says it comes from; `sms` when it does not say.
+    pub source: Option<String>,
+    /// The title of a conversation that it begins.
+    pub title: Option<String>,
+    /// What it asks of its turn.
+    pub request: TurnRequest,
+    /// What the caller sent along.
+    pub metadata: CallerMetadata,
+    /// By what a repeat is recognised.
+    pub repeat: Option<ApiRepeat>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Received {
+    /// Stored, now or before.
+    Stored {
+        /// What was stored.
+        receipt: Receipt,
+        /// It had been stored before.
+        repeat: bool,
+        /// How its turn ended, where that was decided on the spot (consent words, commands).
+        end: Option<TurnEnd>,
+    },
+    /// The number is not on the list of those who are answered. Nothing was stored.
+    NotAdmitted,
+    /// The person is blocked. Nothing was stored.
+    Blocked,
+    /// The conversation that was named is not that person's. Nothing was stored.
+    UnknownConversation,
+    /// The key of a repeat with another body. Nothing was stored.
+    OtherBody,
+    /// Too many messages in a minute. Nothing was stored.
+    TooMany,
+    /// Longer than `limits.text_characters`. Nothing was stored.
+    TooLong,
+}
+
+/// Takes in messages.
+pub struct Receiver {
+    store: SharedStore,
+    clock: Clock,
+    config: Arc<Config>,
+    allowed: HashSet<PhoneNumber>,
+    words: Words,
+    wake: Arc<Wake>,
+    wake_deliveries: Arc<Wake>,
+    rate: Option<DefaultKeyedRateLimiter<PhoneNumber>>,
+}
+
+impl Receiver {
+    /// A receiver. `allowed` are the numbers of `people.allow`, parsed; `wake` and `wake_deliveries` tell the workers.
+    #[must_use]
+    pub fn new(
+        store: SharedStore,
+        clock: Clock,
+        config: Arc<Config>,
+        allowed: HashSet<PhoneNumber>,
+        words: Words,
+        wake: Arc<Wake>,
+        wake_deliveries: Arc<Wake>,
+    ) -> Self {
+        let rate =
+            std::num::NonZeroU32::new(config.external_api.messages_per_minute).map(|limit| RateLimiter::keyed(Quota::per_minute(limit)));
+        Self { store, clock, config, allowed, words, wake, wake_deliveries, rate }
+    }
+
+    /// Takes in a text that a gateway received. `confirmed` says that the carrier itself confirms consent words.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was stored; the carrier must try again.
+    pub async fn receive_sms(&self, message: InboundMessage, confirmed: CarrierConfirms) -> Result<Received, StoreError> {
+        let word = match message.opt_out {
+            Some(CarrierConsent::Stop) => Some(Word::Stop),
+            Some(CarrierConsent::Start) => Some(Word::Start),
+            Some(CarrierConsent::Help) => Some(Word::Help),
+            None => self.read(&message.text, &message.from).await?,
+        };
+        if !self.is_admitted(&message.from) {
+            self.record_strangers_consent(word, &message.from).await?;
+            return Ok(Received::NotAdmitted);
+        }
+        if message.text.chars().count() > self.config.limits.text_characters {
+            return Ok(Received::TooLong);
+        }
+        let now = self.clock.now();
+        let silent = if message.opt_out.is_some() { CarrierConfirms::Yes } else { confirmed };
+        let route = Some(ReplyRoute { gateway: message.gateway.clone(), from: message.to.clone() });
+        let horizon = now.before(std::time::Duration::from_secs(u64::from(self.config.catch_up.max_age_hours) * 3600));
+        let action = match word {
+            Some(Word::Help) if message.opt_out.is_some() => Action::Record { reason: Refusal::AnsweredByCarrier },
+            Some(word) => self.words.act(word, &message.from, route.as_ref(), silent, now).await?,
+            None if message.sent_at.is_some_and(|sent| sent < horizon) => Action::Record { reason: Refusal::TooOld },
+            None if message.text.trim().is_empty() && message.attachments.is_empty() => Action::Record { reason: Refusal::Empty },
+            None => Action::Reply { debounce: self.debounce() },
+        };
+        let door = Door::Gateway { name: message.gateway, message_id: message.gateway_message_id };
+        let new = NewInbound {
+            text: message.text,
+            attachments: message.attachments,
+            caller_metadata: CallerMetadata::new(),
+            conversation: self.by_phone(now),
+            title: None,
+            source: SMS.to_owned(),
+            request: TurnRequest::default(),
+            route,
+            ..self.new_inbound(door, message.from, now, action)
+        };
+        self.accept(new).await
+    }
+
+    /// Takes in a message of the external message API.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: nothing was stored; the caller must try again.
+    pub async fn receive_api(&self, message: ApiMessage) -> Result<Received, StoreError> {
+        let word = self.read(&message.text, &message.phone).await?;
+        if !self.is_admitted(&message.phone) {
+            self.record_strangers_consent(word, &message.phone).await?;
+            return Ok(Received::NotAdmitted);
+        }
+        if message.text.chars().count() > self.config.limits.text_characters {
+            return Ok(Received::TooLong);
+        }
+        if word.is_none() && self.rate.as_ref().is_some_and(|rate| rate.check_key(&message.phone).is_err()) {
+            return Ok(Received::TooMany);
+        }
+        let now = self.clock.now();
+        let route = self.api_route();
+        let action = match word {
+            Some(word) => self.words.act(word, &message.phone, route.as_ref(), CarrierConfirms::No, now).await?,
+            None => Action::Reply { debounce: None },
+        };
+        let conversation = message.conversation_id.map_or_else(|| self.by_phone(now), ConversationTarget::Exactly);
+        let door = Door::Api { repeat: message.repeat };
+        let new = NewInbound {
+            text: message.text,
+            attachments: message.attachments,
+            caller_metadata: message.metadata,
+            conversation,
+            title: message.title,
+            source: message.source.unwrap_or_else(|| SMS.to_owned()),
+            request: message.request,
+            route,
+            ..self.new_inbound(door, message.phone, now, action)
+        };
+        self.accept(new).await
+    }
+
+    /// Records a carrier's word on an outgoing message.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the carrier must try again.
+    pub async fn receive_status(&self, report: &StatusReport) -> Result<StatusRecorded, StoreError> {
+        let recorded = self.store.record_status(report).await?;
+        metrics::counter!("deliveries_total", "gateway" => report.gateway.clone(), "status" => report.status.as_str()).increment(1);
+        Ok(recorded)
+    }
+
+    /// `YES` means something only to whoever has opted out, so only then the store is asked.
+    async fn read(&self, text: &str, phone: &PhoneNumber) -> Result<Option<Word>, StoreError> {
+        match read_word(text, true) {
+            Some(Word::Start) if read_word(text, false).is_none() => Ok(self.store.is_opted_out(phone).await?.then_some(Word::Start)),
+            word => Ok(word),
+        }
+    }
+
+    fn is_admitted(&self, phone: &PhoneNumber) -> bool {
+        match self.config.people.admission {
+            Admission::Open => true,
+            Admission::Allowlist => self.allowed.contains(phone),
+        }
+    }
+
+    /// A stranger gets no account, but a word against being texted holds all the same.
+    async fn record_strangers_consent(&self, word: Option<Word>, phone: &PhoneNumber) -> Result<(), StoreError> {
+        match word {
+            Some(Word::Stop) => self.store.record_consent(phone, Consent::OptOut).await,
+            Some(Word::Start) => self.store.record_consent(phone, Consent::OptIn).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn debounce(&self) -> Option<Debounce> {
+        let settings = &self.config.conversations;
+        (settings.debounce_ms > 0).then(|| Debounce {
+            wait_millis: i64::try_from(settings.debounce_ms).unwrap_or(i64::MAX),
+            max_millis: i64::try_from(settings.debounce_max_ms).unwrap_or(i64::MAX),
+        })
+    }
+
+    fn by_phone(&self, now: Timestamp) -> ConversationTarget {
+        ConversationTarget::ByPhone { not_before: reuse_horizon(now, self.config.conversations.reuse_days) }
+    }
+
+    /// With `external_api.deliver = "sms"` replies leave by Twilio's configured sender, else by the simulator.
+    fn api_route(&self) -> Option<ReplyRoute> {
+        if self.config.external_api.deliver == ApiDelivery::None {
+            return None;
+        }
+        let gateway = if self.config.gateways.twilio.account_sid.is_empty() { "simulator" } else { "twilio" };
+        Some(ReplyRoute { gateway: gateway.to_owned(), from: self.config.gateways.twilio.phone_number.clone() })
+    }
+
+    /// What every message has in common; the caller fills in the rest.
+    fn new_inbound(&self, door: Door, phone: PhoneNumber, now: Timestamp, action: Action) -> NewInbound {
+        let balance = &self.config.balance;
+        NewInbound {
+            door,
+            phone,
+            text: String::new(),
+            attachments: Vec::new(),
+            caller_metadata: CallerMetadata::new(),
+            received_at: now,
+            person: NewPerson {
+                id: self.clock.user_id(),
+                email_domain: self.config.people.email_domain.clone(),
+                start_credits: balance.enabled.then_some(Credits(balance.start_credits)),
+            },
+            conversation: ConversationTarget::ByPhone { not_before: None },
+            new_conversation_id: self.clock.conversation_id(),
+            title: None,
+            source: String::new(),
+            message_id: self.clock.message_id(),
+            turn_id: self.clock.turn_id(),
+            request: TurnRequest::default(),
+            route: None,
+            action,
+        }
+    }
+
+    async fn accept(&self, new: NewInbound) -> Result<Received, StoreError> {
+        let (door, due) = (door_name(&new.door), new.received_at);
+        let due = match &new.action {
+            Action::Reply { debounce: Some(debounce) } => Timestamp::from_millis(due.as_millis().saturating_add(debounce.wait_millis)),
+            _ => due,
+        };
+        let end = super::words::end_of(&new.action);
+        let accepted = self.store.accept(new).await?;
+        let outcome = match &accepted {
+            Accepted::Stored(_) => "stored",
+            Accepted::Repeat(_) => "repeat",
+            Accepted::OtherBody | Accepted::UnknownConversation => "refused",
+            Accepted::Blocked { .. } => "blocked",
+        };
+        metrics::counter!("inbound_total", "door" => door.clone(), "outcome" => outcome).increment(1);
+        Ok(match accepted {
+            Accepted::Stored(receipt) => {
+                self.wake.at(due);
+                if end.is_some() {
+                    self.wake_deliveries.at(due);
+                }
+                Received::Stored { receipt, repeat: false, end }
+            }
+            Accepted::Repeat(receipt) => {
+                metrics::counter!("duplicates_total", "door" => door).increment(1);
+                Received::Stored { receipt, repeat: true, end: None }
+            }
+            Accepted::OtherBody => Received::OtherBody,
+            Accepted::UnknownConversation => Received::UnknownConversation,
+            Accepted::Blocked { .. } => Received::Blocked,
+        })
+    }
+}
+
+/// Whether the carrier confirms consent words itself, so that we must not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CarrierConfirms {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
+fn door_name(door: &Door) -> String {
+    match door {
+        Door::Gateway { name, .. } => name.clone(),
+        Door::Api { .. } => "api".to_owned(),
+    }
+}

@@ -1,0 +1,127 @@
+//! What the words do that are obeyed before anything else.
+
+use std::sync::Arc;
+
+use super::outgoing::outgoing;
+use super::receive::CarrierConfirms;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::consent::{Command, Word};
+use crate::domain::delivery::ReplyRoute;
+use crate::domain::ledger::{Credits, Usage};
+use crate::domain::phone::PhoneNumber;
+use crate::domain::time::Timestamp;
+use crate::domain::turn::{StoredReply, TurnEnd};
+use crate::store::{Action, Consent, Effect, NewOutbound, SharedStore, StoreError};
+
+/// Where a person stands, for `/status` and `users show`.
+pub type Effective = dyn Fn(&crate::domain::user::User) -> (String, String) + Send + Sync;
+
+/// Turns a word into what is stored with its message.
+pub struct Words {
+    store: SharedStore,
+    clock: Clock,
+    config: Arc<Config>,
+    effective: Arc<Effective>,
+}
+
+impl Words {
+    /// `effective` tells the endpoint and the model that apply to a person now.
+    #[must_use]
+    pub fn new(store: SharedStore, clock: Clock, config: Arc<Config>, effective: Arc<Effective>) -> Self {
+        Self { store, clock, config, effective }
+    }
+
+    /// What is to be done about a word. Without a route nothing is sent.
+    pub(super) async fn act(
+        &self,
+        word: Word,
+        phone: &PhoneNumber,
+        route: Option<&ReplyRoute>,
+        confirms: CarrierConfirms,
+        now: Timestamp,
+    ) -> Result<Action, StoreError> {
+        let sms = &self.config.sms;
+        Ok(match word {
+            Word::Stop => self.consent(Consent::OptOut, &sms.stop_text, route, confirms, now),
+            Word::Start => self.consent(Consent::OptIn, &sms.start_text, route, confirms, now),
+            Word::Help | Word::Command(Command::Help) => self.answer(sms.help_text.clone(), Effect::None, route, now),
+            Word::More => {
+                let effect = Effect::ReleaseHeld {
+                    parts: sms.max_messages,
+                    expires_at: self.expiry(now),
+                    segment_price: if self.config.balance.enabled { Credits(self.config.balance.segment_credits) } else { Credits::ZERO },
+                };
+                self.answer("There is nothing more to send.".to_owned(), effect, route, now)
+            }
+            Word::Command(Command::New) => {
+                self.answer("A new conversation begins with your next message.".to_owned(), Effect::NewConversation, route, now)
+            }
+            Word::Command(Command::Balance) => self.answer(self.balance(phone).await?, Effect::None, route, now),
+            Word::Command(Command::Status) => self.answer(self.status(phone).await?, Effect::None, route, now),
+            Word::Command(Command::Unknown) => {
+                self.answer("That is not a command. There are /help, /new, /balance and /status.".to_owned(), Effect::None, route, now)
+            }
+        })
+    }
+
+    async fn balance(&self, phone: &PhoneNumber) -> Result<String, StoreError> {
+        let balance = &self.config.balance;
+        if !balance.enabled {
+            return Ok("Credits are not counted here.".to_owned());
+        }
+        let held = self.store.find_user_by_phone(phone).await?.and_then(|user| user.balance);
+        let credits = held.unwrap_or(Credits(balance.start_credits));
+        let mut text = format!("You have {} credits.", credits.0);
+        if balance.refill_credits > 0 {
+            use std::fmt::Write as _;
+            let _infallible = write!(text, " {} more come every {} hours.", balance.refill_credits, balance.refill_hours);
+        }
+        Ok(text)
+    }
+
+    async fn status(&self, phone: &PhoneNumber) -> Result<String, StoreError> {
+        let Some(user) = self.store.find_user_by_phone(phone).await? else {
+            return Ok("All is well. This is your first message.".to_owned());
+        };
+        let (endpoint, model) = (self.effective)(&user);
+        Ok(format!(
+            "All is well. You are answered by {model} at {endpoint}. You have sent {} messages before this one.",
+            user.message_count
+        ))
+    }
+
+    fn consent(&self, consent: Consent, text: &str, route: Option<&ReplyRoute>, confirms: CarrierConfirms, now: Timestamp) -> Action {
+        let confirmation = if confirms == CarrierConfirms::Yes { None } else { self.outgoing(text, route, now).into_iter().next() };
+        Action::Consent { consent, confirmation }
+    }
+
+    fn answer(&self, text: String, effect: Effect, route: Option<&ReplyRoute>, now: Timestamp) -> Action {
+        let outgoing = self.outgoing(&text, route, now);
+        Action::Answer { text, reply_id: self.clock.message_id(), outgoing, effect }
+    }
+
+    fn outgoing(&self, text: &str, route: Option<&ReplyRoute>, now: Timestamp) -> Vec<NewOutbound> {
+        if route.is_none() {
+            return Vec::new();
+        }
+        outgoing(text, &self.config.sms, &self.clock, self.expiry(now))
+    }
+
+    fn expiry(&self, now: Timestamp) -> Timestamp {
+        now.after(std::time::Duration::from_secs(u64::from(self.config.worker.reply_max_age_hours) * 3600))
+    }
+}
+
+/// How the turn of a message ends whose answer is decided on the spot.
+pub(super) fn end_of(action: &Action) -> Option<TurnEnd> {
+    match action {
+        Action::Consent { .. } => Some(TurnEnd::Answered(None)),
+        Action::Answer { text, reply_id, .. } => {
+            let reply = StoredReply { message_id: *reply_id, text: text.clone(), endpoint: None, model: None, usage: Usage::default() };
+            Some(TurnEnd::Answered(Some(reply)))
+        }
+        Action::Record { reason } => Some(TurnEnd::Refused(*reason)),
+        Action::Reply { .. } => None,
+    }
+}

@@ -1,0 +1,142 @@
+//! Workers: they lease what is due, hand it to a service, and lease again.
+//!
+//! [`Runner`] is the one loop; [`deliveries`] is one kind of what it runs. Tests call `step` until it finds nothing and need
+//! no clock but their own.
+
+pub mod catch_up;
+pub mod deliveries;
+pub mod renew;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::service::watch::Wake;
+use crate::store::{Leased, StoreError, StoreResult};
+
+/// How long a runner rests when the store does not answer.
+const STORE_REST: Duration = Duration::from_secs(1);
+
+/// A kind of work that lanes hold.
+#[async_trait]
+pub trait LaneWork: Send + Sync + 'static {
+    /// One piece of it.
+    type Item: Send + 'static;
+
+    /// Leases up to `limit` pieces.
+    async fn lease(&self, limit: usize) -> StoreResult<Leased<Self::Item>>;
+
+    /// Does one piece and records how it went. `stop` asks to end early.
+    async fn perform(&self, item: Self::Item, stop: CancellationToken);
+
+    /// Its name in logs.
+    fn name(&self) -> &'static str;
+}
+
+/// What one step found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It did that many pieces.
+    Worked(usize),
+    /// Nothing was due.
+    Idle,
+}
+
+/// Leases and performs, so many pieces at a time.
+pub struct Runner<W> {
+    work: Arc<W>,
+    clock: Clock,
+    wake: Arc<Wake>,
+    at_once: usize,
+    poll: Duration,
+}
+
+impl<W: LaneWork> Runner<W> {
+    /// A runner of `at_once` pieces at a time that asks at least every `poll`.
+    #[must_use]
+    pub fn new(work: W, clock: Clock, wake: Arc<Wake>, at_once: usize, poll: Duration) -> Self {
+        Self { work: Arc::new(work), clock, wake, at_once: at_once.max(1), poll }
+    }
+
+    /// Leases what is due and performs it, one after the other: for tests, which drain with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn step(&self) -> Result<Step, StoreError> {
+        let leased = self.work.lease(self.at_once).await?;
+        let count = leased.work.len();
+        for item in leased.work {
+            self.work.perform(item, CancellationToken::new()).await;
+        }
+        Ok(if count == 0 { Step::Idle } else { Step::Worked(count) })
+    }
+
+    /// Works until `drain` is cancelled, then lets what runs finish, unless `stop` asks it to end early.
+    pub async fn run(&self, drain: CancellationToken, stop: CancellationToken) {
+        let permits = Arc::new(Semaphore::new(self.at_once));
+        let tasks = TaskTracker::new();
+        while !drain.is_cancelled() {
+            // One place at least must be free before anything is leased: what is leased is worked on at once.
+            let Some(first) = drain.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await.and_then(Result::ok) else { break };
+            let announced = self.wake.take();
+            let leased = match self.work.lease(1 + permits.available_permits()).await {
+                Ok(leased) => leased,
+                Err(error) => {
+                    tracing::warn!(worker = self.work.name(), %error, "no work could be leased; trying again");
+                    if let Some(announced) = announced {
+                        self.wake.at(announced);
+                    }
+                    let _drained_or_rested = tokio::time::timeout(STORE_REST, drain.cancelled()).await;
+                    continue;
+                }
+            };
+            let idle = leased.work.is_empty();
+            let mut first = Some(first);
+            for item in leased.work {
+                let permit = first.take().or_else(|| Arc::clone(&permits).try_acquire_owned().ok());
+                let (work, stop, wake, clock) = (Arc::clone(&self.work), stop.clone(), Arc::clone(&self.wake), self.clock.clone());
+                tasks.spawn(async move {
+                    work.perform(item, stop).await;
+                    drop(permit);
+                    // The lane may have a next piece.
+                    wake.at(clock.now());
+                });
+            }
+            drop(first);
+            if idle {
+                self.rest(leased.next_due, announced, &drain).await;
+            }
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// Waits for what is due next, for an announcement of something sooner, or for `poll` to pass.
+    async fn rest(
+        &self,
+        next_due: Option<crate::domain::time::Timestamp>,
+        announced: Option<crate::domain::time::Timestamp>,
+        drain: &CancellationToken,
+    ) {
+        // An announcement of the past has just been looked for.
+        let now = self.clock.now();
+        let mut due = [next_due, announced.filter(|announced| *announced > now)].into_iter().flatten().min();
+        loop {
+            due = [due, self.wake.take()].into_iter().flatten().min();
+            let wait = due.map_or(self.poll, |due| due.since(self.clock.now()).min(self.poll));
+            if wait.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = drain.cancelled() => return,
+                () = tokio::time::sleep(wait) => return,
+                () = self.wake.announced() => {}
+            }
+        }
+    }
+}
