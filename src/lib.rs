@@ -3,6 +3,7 @@
 //! Read the modules in this order: [`domain`] says what things are and which rules hold among them; [`store`], [`gateway`]
 //! and [`model`] are the three ports; `service` holds the use cases.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
@@ -12,4 +13,5 @@ pub mod lifecycle;
 pub mod model;
 pub mod service;
 pub mod store;
+pub mod telemetry;
 pub mod worker;

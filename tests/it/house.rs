@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 /// The layers, lowest first. A module may name modules of lower layers only; `clock` and `config` stand on `domain`.
 const LAYERS: &[&[&str]] = &[
     &["domain"],
-    &["clock", "config", "lifecycle", "telemetry"],
+    &["clock", "config", "http_client"],
+    &["lifecycle", "telemetry"],
     &["store", "gateway", "model"],
     &["service"],
     &["toolset", "console"],
