@@ -17,6 +17,7 @@ mod program;
 mod report;
 mod requests;
 mod rows;
+mod seed;
 mod yardstick;
 
 use std::path::Path;
@@ -24,7 +25,7 @@ use std::path::Path;
 use rows::Bench;
 
 /// Every row, in the order in which they run.
-const ROWS: &[&str] = &["idle", "intake", "turns", "first-token"];
+const ROWS: &[&str] = &["idle", "intake", "turns", "first-token", "start", "large"];
 
 struct Arguments {
     rows: Vec<String>,
@@ -72,6 +73,8 @@ fn main() {
                 "intake" => bench.intake().await,
                 "turns" => bench.turns().await,
                 "first-token" => bench.first_token().await,
+                "start" => bench.start().await,
+                "large" => bench.large().await,
                 other => panic!("no row {other:?}"),
             }
         }

@@ -1,6 +1,7 @@
 //! The rows of the table: what is measured, and against what.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use crate::load;
 use crate::program::{Program, configure, fresh_folder};
 use crate::report::{Bounds, Report, median};
 use crate::requests;
+use crate::seed;
 use crate::yardstick::fdatasync;
 
 /// What every row stands on.
@@ -26,6 +28,8 @@ pub(crate) struct Bench {
 
 /// People who text in the loads.
 const PEOPLE: usize = 1000;
+/// The first number that no large store has.
+const NEW: usize = 500_000;
 
 impl Bench {
     /// A program on an empty store, which knows `people` numbers after their first messages.
@@ -133,6 +137,57 @@ impl Bench {
         self.report.plain("first token through us, p50", ours_p50, "ms");
         self.report.plain("first token through us, p99", millis(&ours, 0.99), "ms");
         self.report.bounded("added delay of the first token, p50", ours_p50 - theirs_p50, "ms", Bounds::AtMost { floor: 2.0, aim: 0.5 });
+    }
+
+    /// A store of `people` with five turns each, on disk, and nobody using it.
+    async fn large_store(&self, name: &str, people: usize) -> PathBuf {
+        let folder = fresh_folder(name);
+        configure(&folder, self.fakes);
+        let program = Program::serve(&folder);
+        let answered = self.model.answered.load(Ordering::SeqCst);
+        for turn in 0..5 {
+            load::closed(program.address, 1, &requests::texts(900 + turn, 1, 0, 1)).await.expect_only(200);
+            while self.model.answered.load(Ordering::SeqCst) <= answered + turn {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(program);
+        let messages = seed::multiply(&folder.join("data"), people);
+        println!("  {messages} messages of {} people in {name}", people + 1);
+        folder
+    }
+
+    /// From the start of the process to its ready line.
+    pub(crate) async fn start(&mut self) {
+        println!("start");
+        let folder = self.large_store("large", 20_000 * self.scale).await;
+        let took = (0..7).map(|_| Program::serve(&folder).start_took.as_secs_f64() * 1000.0).collect();
+        self.report.bounded("start to ready, large store", median(took), "ms", Bounds::AtMost { floor: 300.0, aim: 50.0 });
+    }
+
+    /// Turns in a large store against a small one: of people who are new in both, and of people with five turns in both.
+    pub(crate) async fn large(&mut self) {
+        println!("large");
+        let count = 4_000 * self.scale;
+        let mut costs = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+        for _ in 0..self.rounds {
+            for (store, people) in [("small", PEOPLE), ("large", 20_000 * self.scale)] {
+                let folder = self.large_store(store, people).await;
+                for (index, first) in [NEW, 1].into_iter().enumerate() {
+                    let program = Program::serve(&folder);
+                    load::closed(program.address, 32, &requests::messages(PEOPLE, first, PEOPLE)).await.expect_only(200);
+                    let (rate, cpu, _) = measure_turns(&program, count, first).await;
+                    println!("  {store}, {}: {rate:.0}/s, {cpu:.3} ms CPU", ["new people", "known people"][index]);
+                    costs[index + 2 * usize::from(store == "large")].push(cpu);
+                }
+            }
+        }
+        let [small_new, small_known, large_new, large_known] = costs.map(median);
+        let bounds = Bounds::AtMost { floor: 1.5, aim: 1.1 };
+        self.report.plain("CPU of a turn in the large store", large_new, "ms");
+        self.report.bounded("a turn of new people, large against small store", large_new / small_new, "times", bounds);
+        self.report.bounded("a turn of known people, large against small store", large_known / small_known, "times", bounds);
     }
 
     /// Memory of a program that nobody has used yet.
