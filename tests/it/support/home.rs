@@ -129,20 +129,38 @@ impl Home {
         (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
     }
 
-    /// Runs a command with `--json` and reads its one document.
-    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
+    /// Runs a command with `--json` and reads its one document; standard error tells where a listing goes on.
+    async fn json_and_remarks(&self, arguments: &[&str]) -> (Value, String) {
         let mut all = arguments.to_vec();
         all.push("--json");
         let (code, stdout, stderr) = self.run(&all).await;
         assert_eq!(code, 0, "scrubjay {all:?} failed: {stderr}");
-        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("scrubjay {all:?} printed no JSON ({error}): {stdout}"))
+        let document = serde_json::from_str(&stdout);
+        (document.unwrap_or_else(|error| panic!("scrubjay {all:?} printed no JSON ({error}): {stdout}")), stderr)
     }
 
-    /// Every entry of a `list` command, page by page. A page's cursor is the last entry's id.
+    /// Runs a command with `--json` and reads its one document.
+    pub(crate) async fn json(&self, arguments: &[&str]) -> Value {
+        self.json_and_remarks(arguments).await.0
+    }
+
+    /// Every entry of a `list` command, page by page.
     pub(crate) async fn list(&self, arguments: &[&str]) -> Vec<Value> {
-        let mut all = arguments.to_vec();
-        all.extend(["--limit", "100000"]);
-        let page = self.json(&all).await;
-        page.as_array().unwrap_or_else(|| panic!("{arguments:?} printed no array: {page}")).clone()
+        let (mut entries, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut page = arguments.to_vec();
+            page.extend(["--limit", "1000"]);
+            if let Some(cursor) = &cursor {
+                page.extend(["--cursor", cursor]);
+            }
+            let (document, remarks) = self.json_and_remarks(&page).await;
+            entries.extend(document.as_array().unwrap_or_else(|| panic!("{arguments:?} printed no array: {document}")).clone());
+            let next = remarks.lines().find_map(|line| line.split_once("--cursor ")).map(|(_, next)| next.trim().to_owned());
+            if next.is_none() {
+                return entries;
+            }
+            assert_ne!(next, cursor, "{arguments:?} goes in circles");
+            cursor = next;
+        }
     }
 }
