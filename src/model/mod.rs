@@ -2,11 +2,19 @@
 //!
 //! A [`Model`] turns a prompt into a completion and streams it on the way. It knows nothing of people or stores.
 
+mod demo;
+mod openai;
+mod registry;
+mod tokens;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::domain::ledger::Usage;
+
+pub use registry::{Models, ModelsError, ResolveError, Resolved, ResolvedAgent};
+pub use tokens::estimate_tokens;
 
 /// Who speaks in a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]

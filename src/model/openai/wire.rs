@@ -1,0 +1,303 @@
+//! The shapes of OpenAI's chat completions, as tolerantly as compatible servers need.
+//!
+//! Chunks borrow from the bytes they were read from. A field that is missing, null or unknown is never an error; only what
+//! is text must be text.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::domain::ledger::Usage;
+use crate::model::CompletionRequest;
+
+/// What is sent: the request, then the parameters that are the same for every request of an endpoint.
+pub(super) struct Body<'a> {
+    pub(super) request: &'a CompletionRequest,
+    pub(super) parameters: &'a Parameters,
+}
+
+/// The parameters of an endpoint's requests, worked out once.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Parameters {
+    /// `model` is sent as the request names it.
+    pub(super) model: bool,
+    /// `user` is sent as the request names it.
+    pub(super) user: bool,
+    /// All others.
+    pub(super) fixed: Map<String, Value>,
+}
+
+impl Parameters {
+    /// Ours, less those dropped, then those added, which win over both.
+    pub(super) fn new(max_tokens: u32, dropped: &[String], added: &Map<String, Value>) -> Self {
+        let mut fixed = Map::new();
+        fixed.insert("stream".to_owned(), Value::Bool(true));
+        fixed.insert("stream_options".to_owned(), serde_json::json!({ "include_usage": true }));
+        fixed.insert("max_tokens".to_owned(), max_tokens.into());
+        fixed.retain(|name, _| !dropped.contains(name));
+        fixed.extend(added.iter().map(|(name, value)| (name.clone(), value.clone())));
+        // The prompt is the one thing that cannot be replaced.
+        fixed.remove("messages");
+        let ours = |name: &str| !added.contains_key(name) && !dropped.iter().any(|dropped| dropped == name);
+        Self { model: ours("model"), user: ours("user"), fixed }
+    }
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if self.parameters.model {
+            map.serialize_entry("model", &self.request.model)?;
+        }
+        map.serialize_entry("messages", &self.request.messages)?;
+        if self.parameters.user {
+            map.serialize_entry("user", &self.request.user)?;
+        }
+        for (name, value) in &self.parameters.fixed {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// A chunk of a stream, or a whole answer: the two differ only in `delta` and `message`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Chunk<'a> {
+    #[serde(borrow, default)]
+    pub(super) model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) choices: Option<Vec<Choice<'a>>>,
+    #[serde(default)]
+    pub(super) usage: Option<WireUsage>,
+    #[serde(borrow, default)]
+    pub(super) error: Option<&'a RawValue>,
+}
+
+/// One of the answers; we ask for one.
+#[derive(Debug, Deserialize)]
+pub(super) struct Choice<'a> {
+    #[serde(default)]
+    pub(super) index: Option<u32>,
+    #[serde(borrow, default)]
+    pub(super) delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    pub(super) message: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    pub(super) finish_reason: Option<Text<'a>>,
+}
+
+/// A piece of an answer. Its reasoning channels are noticed (the model is at work) and never read. Tool calls would be read
+/// here, beside `content`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Delta<'a> {
+    #[serde(borrow, default)]
+    pub(super) content: Option<Text<'a>>,
+    /// What OpenAI's models say instead of an answer when they decline one.
+    #[serde(borrow, default)]
+    pub(super) refusal: Option<Text<'a>>,
+    #[serde(default)]
+    pub(super) reasoning: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) reasoning_content: Option<IgnoredAny>,
+    #[serde(default)]
+    pub(super) tool_calls: Option<IgnoredAny>,
+}
+
+impl Delta<'_> {
+    /// Whether anything of the model's came, be it only thought.
+    pub(super) fn carries(&self) -> bool {
+        let texts = [&self.content, &self.refusal].into_iter().flatten().any(|text| !text.0.is_empty());
+        texts || self.reasoning.is_some() || self.reasoning_content.is_some() || self.tool_calls.is_some()
+    }
+}
+
+/// Tokens as the server counted. Some send an empty object, some floats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+pub(super) struct WireUsage {
+    #[serde(default)]
+    prompt_tokens: Option<f64>,
+    #[serde(default)]
+    completion_tokens: Option<f64>,
+}
+
+impl WireUsage {
+    /// The figures, where the server gave any; what it left out is filled in from the estimate.
+    #[expect(clippy::cast_possible_truncation, reason = "token counts are small, and `as` saturates")]
+    pub(super) fn or_estimate(self, estimate: Usage) -> Usage {
+        let given = |count: Option<f64>| count.filter(|count| *count > 0.0).map(|count| count as i64);
+        let prompt_tokens = given(self.prompt_tokens).unwrap_or(estimate.prompt_tokens);
+        let completion_tokens = given(self.completion_tokens).unwrap_or(estimate.completion_tokens);
+        Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens.saturating_add(completion_tokens) }
+    }
+}
+
+/// Text, borrowed where it has no escapes. Also reads an answer in parts (`[{"type":"text","text":"…"}]`) and leaves out the
+/// parts that are not text, such as Mistral's `thinking`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, or a list of parts")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
+                #[derive(Deserialize)]
+                struct Part<'p> {
+                    #[serde(borrow, default)]
+                    text: Option<Cow<'p, str>>,
+                }
+                let mut joined = String::new();
+                while let Some(part) = parts.next_element::<Part<'_>>()? {
+                    joined.push_str(&part.text.unwrap_or_default());
+                }
+                Ok(Text(Cow::Owned(joined)))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// What a server says went wrong, in any of the shapes that are about.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ServerError {
+    /// Its words; empty when it has none.
+    pub(super) message: String,
+    /// Its `type` and `code`, joined, lower case.
+    pub(super) kind: String,
+    /// An HTTP status given as `code`, as servers do that fail in the middle of a stream.
+    pub(super) status: Option<u16>,
+}
+
+impl ServerError {
+    /// Reads the body of an error answer, or the value of `error` in a chunk. Only the fields that hold a server's own words
+    /// are taken: some servers echo the whole request beside them.
+    pub(super) fn read(body: &Value) -> Self {
+        let inner = match body.get("error") {
+            Some(error) if !error.is_null() => error,
+            _ => body,
+        };
+        let words = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            // FastAPI's list of what is wrong: `msg` is the server's, `input` would be ours.
+            Value::Array(list) => {
+                let each: Vec<&str> = list.iter().filter_map(|entry| entry.get("msg")?.as_str()).collect();
+                (!each.is_empty()).then(|| each.join("; "))
+            }
+            _ => None,
+        };
+        let fields = ["message", "detail", "error"];
+        let message = words(inner).or_else(|| fields.iter().find_map(|field| words(inner.get(field)?))).unwrap_or_default();
+        let mut kind = String::new();
+        for field in ["type", "code"] {
+            if let Some(text) = inner.get(field).and_then(Value::as_str) {
+                kind.push_str(&text.to_ascii_lowercase());
+                kind.push(' ');
+            }
+        }
+        let status = ["code", "status"].iter().find_map(|field| match inner.get(field)? {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        });
+        Self { message, kind, status: status.and_then(|status| u16::try_from(status).ok()).filter(|status| (400..600).contains(status)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{PromptMessage, Speaker};
+    use serde_json::json;
+
+    fn body(dropped: &[&str], added: Value) -> Value {
+        let request = CompletionRequest {
+            model: "m".to_owned(),
+            messages: vec![PromptMessage { role: Speaker::User, content: "hi \"you\"".to_owned() }],
+            user: "u1".to_owned(),
+        };
+        let dropped: Vec<String> = dropped.iter().map(|&name| name.to_owned()).collect();
+        let parameters = Parameters::new(100, &dropped, added.as_object().unwrap());
+        let text = serde_json::to_string(&Body { request: &request, parameters: &parameters }).unwrap();
+        assert_eq!(text.matches("\"max_tokens\"").count(), usize::from(!dropped.contains(&"max_tokens".to_owned())), "no name comes twice");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn parameters_are_added_and_dropped_and_the_prompt_stays() {
+        let messages = json!([{ "role": "user", "content": "hi \"you\"" }]);
+        assert_eq!(
+            body(&[], json!({})),
+            json!({ "model": "m", "messages": messages, "user": "u1", "stream": true, "stream_options": { "include_usage": true }, "max_tokens": 100 })
+        );
+        assert_eq!(
+            body(&["max_tokens", "stream_options", "user", "stream", "model"], json!({ "max_completion_tokens": 7 })),
+            json!({ "messages": messages, "max_completion_tokens": 7 })
+        );
+        assert_eq!(
+            body(&[], json!({ "max_tokens": 5, "user": "fixed", "messages": [] })),
+            json!({ "model": "m", "messages": messages, "user": "fixed", "stream": true, "stream_options": { "include_usage": true }, "max_tokens": 5 })
+        );
+    }
+
+    #[test]
+    fn text_is_borrowed_where_it_can_be_and_read_in_parts() {
+        assert!(matches!(serde_json::from_str::<Text<'_>>("\"plain é\"").unwrap().0, Cow::Borrowed("plain é")));
+        assert_eq!(serde_json::from_str::<Text<'_>>(r#""a\nb""#).unwrap().0, "a\nb");
+        let parts = r#"[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"Hi"},{"text":null}]"#;
+        assert_eq!(serde_json::from_str::<Text<'_>>(parts).unwrap().0, "Hi");
+        assert!(serde_json::from_str::<Text<'_>>("7").is_err());
+    }
+
+    #[test]
+    fn errors_are_read_in_every_shape_and_never_the_echo_of_a_request() {
+        let read = |body: Value| {
+            let error = ServerError::read(&body);
+            (error.message, error.kind, error.status)
+        };
+        let said = |message: &str, kind: &str, status| (message.to_owned(), kind.to_owned(), status);
+        assert_eq!(
+            read(json!({ "error": { "message": "no", "type": "Invalid_Request_Error", "code": null } })),
+            said("no", "invalid_request_error ", None)
+        );
+        assert_eq!(read(json!({ "error": "no" })), said("no", "", None));
+        assert_eq!(read(json!({ "object": "error", "message": "no", "code": 400 })), said("no", "", Some(400)));
+        assert_eq!(read(json!({ "message": "no", "code": "502" })), said("no", "502 ", Some(502)));
+        assert_eq!(
+            read(json!({ "detail": [{ "msg": "field required", "input": "SECRET" }, { "msg": "too long" }] })),
+            said("field required; too long", "", None)
+        );
+        assert_eq!(read(json!({ "message": "no", "request": { "text": "SECRET" } })).0, "no");
+        assert_eq!(read(json!([])).0, "");
+    }
+
+    #[test]
+    fn missing_figures_are_filled_in() {
+        let estimate = Usage { prompt_tokens: 5, completion_tokens: 3, total_tokens: 8 };
+        let usage = |json: &str| serde_json::from_str::<WireUsage>(json).unwrap().or_estimate(estimate);
+        assert_eq!(usage("{}"), estimate);
+        assert_eq!(usage(r#"{"prompt_tokens":0,"completion_tokens":null}"#), estimate);
+        assert_eq!(
+            usage(r#"{"prompt_tokens":10.0,"completion_tokens":2}"#),
+            Usage { prompt_tokens: 10, completion_tokens: 2, total_tokens: 12 }
+        );
+    }
+}
