@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::AgentId;
+use crate::domain::phone::{NumberCheck, PhoneRules, UnknownRegion};
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -201,6 +202,20 @@ EndpointKind {
     /// The built-in offline model.
     Demo,
 });
+
+impl Phone {
+    /// The same as the domain reads it.
+    ///
+    /// # Errors
+    /// When `default_region` is no region.
+    pub fn rules(&self) -> Result<PhoneRules, UnknownRegion> {
+        let check = match self.validation {
+            PhoneValidation::E164 => NumberCheck::E164,
+            PhoneValidation::Valid => NumberCheck::Valid,
+        };
+        PhoneRules::new(&self.default_region, check)
+    }
+}
 
 /// An agent's id, where empty text means none.
 fn optional_agent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AgentId>, D::Error> {

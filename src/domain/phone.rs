@@ -65,16 +65,16 @@ impl PhoneRules {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPhone {
     /// Nothing was given.
-    #[error("no number was given; write it like +15551234567")]
+    #[error("no number was given; write it like +15550104477")]
     Empty,
     /// Not text at all.
-    #[error("a phone number must be text, not {0}; write it in quotes, like \"+15551234567\"")]
+    #[error("a phone number must be text, not {0}; write it in quotes, like \"+15550104477\"")]
     NotText(&'static str),
     /// Longer than any number with its punctuation.
-    #[error("{0} bytes are longer than any phone number; write only the number, like +15551234567")]
+    #[error("{0} bytes are longer than any phone number; write only the number, like +15550104477")]
     TooLong(usize),
     /// A character that is part of no number.
-    #[error("{0:?} cannot be part of a phone number; write digits, and + only in front, like +15551234567")]
+    #[error("{0:?} cannot be part of a phone number; write digits, and + only in front, like +15550104477")]
     Character(char),
     /// A `+` behind the first digit, or a second one.
     #[error("the + stands only in front of a phone number; give one number at a time")]
@@ -83,19 +83,19 @@ pub enum InvalidPhone {
     #[error("(0) is only dialled inside the country; leave it out, like +442071234567")]
     TrunkPrefix,
     /// A number of another channel.
-    #[error("{0:?} addresses another channel than SMS; write the number alone, like +15551234567")]
+    #[error("{0:?} addresses another channel than SMS; write the number alone, like +15550104477")]
     Channel(&'static str),
     /// Too few digits.
-    #[error("{0} digits are too few; write the whole number with its country code, like +15551234567")]
+    #[error("{0} digits are too few; write the whole number with its country code, like +15550104477")]
     TooFewDigits(usize),
     /// Too many digits.
     #[error("{0} digits are too many; a phone number has at most 15 with its country code")]
     TooManyDigits(usize),
     /// A country code that begins with zero.
-    #[error("no phone number has a country code that begins with 0; write it like +15551234567")]
+    #[error("no phone number has a country code that begins with 0; write it like +15550104477")]
     LeadingZero,
     /// National, but not complete.
-    #[error("{digits} digits are not a whole number in region {region}; write it with its country code, like +15551234567")]
+    #[error("{digits} digits are not a whole number in region {region}; write it with its country code, like +15550104477")]
     NotNational {
         /// How many were given.
         digits: usize,

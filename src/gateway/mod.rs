@@ -3,12 +3,19 @@
 //! A [`Gateway`] checks who sent a webhook, reads it, and sends messages. It stores nothing and decides nothing about people:
 //! that is `service`. Adding one: a file that implements the trait, and a line in [`open`].
 
+pub mod simulator;
+mod twilio;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::simulator::SimulatorCarrier;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::sections;
 use crate::domain::delivery::{DeliveryStatus, OutboundMessage, StatusReport};
 use crate::domain::message::InboundMessage;
 use crate::domain::time::Timestamp;
@@ -164,10 +171,10 @@ pub trait Gateway: Send + Sync + 'static {
     /// When the carrier could not be asked; the caller asks again later.
     async fn find_sent(&self, lookup: Lookup<'_>) -> Result<Option<Sent>, SendError>;
 
-    /// Texts that the carrier received since that moment, oldest first, up to its own limit.
+    /// All texts that the carrier received since that moment, oldest first; a second of overlap is allowed.
     ///
     /// # Errors
-    /// When the carrier could not be asked.
+    /// When the carrier could not be asked, or has more than can be held.
     async fn list_missed(&self, since: Timestamp) -> Result<Vec<InboundMessage>, SendError>;
 
     /// Whether the carrier answers to our credentials, for `doctor`; sends nothing.
@@ -209,4 +216,75 @@ impl Gateways {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Gateway>> {
         self.list.iter()
     }
+}
+
+/// What [`open`] opened.
+pub struct Opened {
+    /// The gateways that the configuration opens.
+    pub gateways: Gateways,
+    /// The simulated carrier among them, whose mailbox the phones of `chat` read.
+    pub simulator: Option<Arc<SimulatorCarrier>>,
+}
+
+/// Why a gateway could not be opened: its settings are wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("gateway {gateway} cannot be opened: {reason}")]
+pub struct OpenError {
+    /// Its name.
+    pub gateway: &'static str,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Opens each gateway that the configuration says enough about; the others stay closed.
+///
+/// # Errors
+/// When the settings of one are wrong.
+pub fn open(config: &Config, clock: &Clock) -> Result<Opened, OpenError> {
+    let rules = config.phone.rules().map_err(|error| OpenError { gateway: "phone", reason: error.to_string() })?;
+    let mut list: Vec<Arc<dyn Gateway>> = Vec::new();
+    if let Some(twilio) = twilio::Twilio::open(&config.gateways.twilio, &config.server.public_url, rules)? {
+        list.push(Arc::new(twilio));
+    }
+    let mut simulator = None;
+    if config.gateways.simulator.enabled {
+        let carrier = Arc::new(SimulatorCarrier::open(clock.clone(), rules)?);
+        list.push(carrier.clone());
+        simulator = Some(carrier);
+    }
+    Ok(Opened { gateways: Gateways::new(list), simulator })
+}
+
+/// Why a signature could not be explained, for `doctor signature`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// No such gateway, or one whose secret lives for one run only.
+    #[error("gateway {name:?} has no signature to check; there is: twilio")]
+    UnknownGateway {
+        /// The name that was given.
+        name: String,
+    },
+    /// It does not fit, with the reason; never an expected value.
+    #[error("{reason}")]
+    Wrong {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Checks a signature by hand: which form of the URL was signed. Needs nothing of the configuration but the gateway's secret.
+///
+/// # Errors
+/// Why it is not right.
+pub fn explain_signature(
+    name: &str,
+    settings: &sections::Gateways,
+    url: &str,
+    signature: &str,
+    body: &[u8],
+) -> Result<String, SignatureError> {
+    if name != twilio::NAME {
+        return Err(SignatureError::UnknownGateway { name: name.chars().take(40).collect() });
+    }
+    twilio::explain_signature(&settings.twilio, url, signature, body).map_err(|reason| SignatureError::Wrong { reason })
 }

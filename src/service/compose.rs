@@ -53,11 +53,12 @@ pub fn flatten(markdown: &str) -> String {
         match event {
             Event::Start(tag) => writer.open(&tag, range),
             Event::End(tag) => writer.close(tag, range),
-            Event::Text(text) | Event::Code(text) => writer.text(&text),
+            Event::Text(text) | Event::Code(text) | Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => {
+                writer.text(&text);
+            }
             Event::Html(html) | Event::InlineHtml(html) => writer.html(&html),
             Event::SoftBreak | Event::HardBreak => writer.text("\n"),
             Event::Rule => writer.gap = 2,
-            Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => writer.text(&text),
             Event::TaskListMarker(_) => {}
         }
     }
@@ -139,7 +140,7 @@ impl<'a> Writer<'a> {
                 self.in_row = true;
             }
             Tag::Paragraph | Tag::Heading { .. } | Tag::BlockQuote(_) | Tag::CodeBlock(_) | Tag::HtmlBlock | Tag::Table(_) => {
-                self.begin_block()
+                self.begin_block();
             }
             _ => {}
         }
@@ -205,7 +206,7 @@ impl<'a> Writer<'a> {
             self.out.truncate(start);
             self.out.push_str(&address);
         } else {
-            self.out.push_str(&format!(" ({address})"));
+            self.out.extend([" (", address.as_str(), ")"]);
         }
     }
 }
