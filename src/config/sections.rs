@@ -1,12 +1,15 @@
 //! What can be set, a struct a section. Units, meanings and defaults stand in `config.toml`, the lowest layer.
 //!
-//! No field has a default here: a key missing from `config.toml` is an error at start, so the file stays complete.
+//! No field has a default here: a key missing from `config.toml` is an error at start, so the file stays complete. Only
+//! secrets without which a door stays closed may be absent: they stand in the file as comments, and are empty text here.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -106,12 +109,11 @@ section!(/// `mcp`: whom the stdio server speaks for.
 Mcp { user_based: bool, user_id: String });
 
 /// `endpoints`: the default, and each endpoint by name.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Endpoints {
     /// Where messages are answered unless something chose another.
     pub default: Endpoint,
     /// Each configured endpoint.
-    #[serde(flatten)]
     pub named: BTreeMap<String, EndpointSettings>,
 }
 
@@ -135,13 +137,11 @@ EndpointSettings {
 });
 
 /// `agents`: the default, and each agent by its id.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Agents {
     /// The agent when none was chosen.
-    #[serde(deserialize_with = "optional_agent")]
     pub default: Option<AgentId>,
     /// Each configured agent.
-    #[serde(flatten)]
     pub named: BTreeMap<AgentId, AgentSettings>,
 }
 
@@ -217,8 +217,66 @@ impl Phone {
     }
 }
 
+/// Reads a section of one `default` and any number of named sections. `#[serde(flatten)]` would do it in a line, but it
+/// reads values before it knows their types: text from a variable would be no number, and an error would have no key.
+fn default_and_named<'de, D, T, N, S>(deserializer: D, expected: &'static str) -> Result<(T, BTreeMap<N, S>), D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+    N: Ord + std::str::FromStr<Err: fmt::Display>,
+    S: Deserialize<'de>,
+{
+    struct Section<T, N, S>(&'static str, std::marker::PhantomData<(T, N, S)>);
+
+    impl<'de, T, N, S> Visitor<'de> for Section<T, N, S>
+    where
+        T: Deserialize<'de>,
+        N: Ord + std::str::FromStr<Err: fmt::Display>,
+        S: Deserialize<'de>,
+    {
+        type Value = (T, BTreeMap<N, S>);
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut default = None;
+            let mut named = BTreeMap::new();
+            while let Some(name) = map.next_key::<String>()? {
+                if name == "default" {
+                    default = Some(map.next_value()?);
+                } else {
+                    named.insert(name.parse().map_err(A::Error::custom)?, map.next_value()?);
+                }
+            }
+            Ok((default.ok_or_else(|| A::Error::missing_field("default"))?, named))
+        }
+    }
+
+    deserializer.deserialize_map(Section(expected, std::marker::PhantomData))
+}
+
+impl<'de> Deserialize<'de> for Endpoints {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (default, named) = default_and_named(deserializer, "endpoints by name")?;
+        Ok(Self { default, named })
+    }
+}
+
+impl<'de> Deserialize<'de> for Agents {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (MaybeAgent(default), named) = default_and_named(deserializer, "agents by id")?;
+        Ok(Self { default, named })
+    }
+}
+
 /// An agent's id, where empty text means none.
-fn optional_agent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AgentId>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(serde::de::Error::custom) }
+struct MaybeAgent(Option<AgentId>);
+
+impl<'de> Deserialize<'de> for MaybeAgent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() { Ok(Self(None)) } else { text.parse().map(|id| Self(Some(id))).map_err(D::Error::custom) }
+    }
 }
