@@ -13,6 +13,7 @@ pub mod health;
 pub mod jobs;
 mod outgoing;
 pub mod people;
+pub mod prompt;
 pub mod receive;
 pub mod tokens;
 pub mod watch;
