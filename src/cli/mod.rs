@@ -8,8 +8,11 @@
 
 pub(crate) mod completions;
 pub(crate) mod context;
+pub(crate) mod doctor_signature;
 pub(crate) mod man;
 pub(crate) mod output;
+pub(crate) mod phone;
+pub(crate) mod sms;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

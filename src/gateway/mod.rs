@@ -6,13 +6,14 @@
 pub mod simulator;
 mod twilio;
 
+pub use simulator::SimulatorCarrier;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::simulator::SimulatorCarrier;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::sections;
@@ -264,6 +265,12 @@ pub enum SignatureError {
         /// The name that was given.
         name: String,
     },
+    /// Its secret is not set.
+    #[error("{key} is not set; without it no signature can be checked")]
+    NoSecret {
+        /// The setting.
+        key: &'static str,
+    },
     /// It does not fit, with the reason; never an expected value.
     #[error("{reason}")]
     Wrong {
@@ -286,5 +293,5 @@ pub fn explain_signature(
     if name != twilio::NAME {
         return Err(SignatureError::UnknownGateway { name: name.chars().take(40).collect() });
     }
-    twilio::explain_signature(&settings.twilio, url, signature, body).map_err(|reason| SignatureError::Wrong { reason })
+    twilio::explain_signature(&settings.twilio, url, signature, body)
 }

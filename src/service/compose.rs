@@ -22,8 +22,14 @@ pub struct Composed {
 pub fn compose(reply: &str, sms: &Sms) -> Composed {
     let flat = flatten(reply);
     let plain = if sms.transliterate { segment::transliterate(&flat) } else { flat.as_str().into() };
+    cut(&plain, sms)
+}
+
+/// Cuts a text that is plain already, and keeps back what is too much at once.
+#[must_use]
+pub fn cut(plain: &str, sms: &Sms) -> Composed {
     let limits = SplitLimits { segments_per_part: to_usize(sms.segments_per_message), parts_at_once: to_usize(sms.max_messages) };
-    let mut send = segment::split(&plain, limits);
+    let mut send = segment::split(plain, limits);
     let held = send.split_off(send.len().min(limits.parts_at_once));
     Composed { send, held }
 }

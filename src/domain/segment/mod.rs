@@ -27,6 +27,15 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// Its name, as carriers write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gsm7 => "GSM-7",
+            Self::Ucs2 => "UCS-2",
+        }
+    }
+
     /// Units that fit a message of one segment.
     #[must_use]
     pub const fn units_alone(self) -> usize {

@@ -23,9 +23,11 @@ use subtle::ConstantTimeEq;
 
 use self::form::Form;
 use self::rest::Rest;
+use self::signature::Mismatch;
 use self::wire::{MessageResource, Numbers};
 use super::{
-    Acknowledgement, Gateway, Lookup, OpenError, ParseError, SendError, Sent, VerifyError, WebhookEvent, WebhookKind, WebhookRequest,
+    Acknowledgement, Gateway, Lookup, OpenError, ParseError, SendError, Sent, SignatureError, VerifyError, WebhookEvent, WebhookKind,
+    WebhookRequest,
 };
 use crate::config::sections;
 use crate::domain::delivery::{DeliveryStatus, OutboundMessage};
@@ -163,8 +165,12 @@ fn tokens(settings: &sections::Twilio) -> Vec<SecretString> {
 ///
 /// # Errors
 /// Why it is not believed, without an expected value.
-pub(super) fn explain_signature(settings: &sections::Twilio, url: &str, signature: &str, body: &[u8]) -> Result<String, String> {
-    signature::verify(&tokens(settings), &[url], signature, body).map(|form| form.to_string()).map_err(|mismatch| mismatch.to_string())
+pub(super) fn explain_signature(settings: &sections::Twilio, url: &str, signature: &str, body: &[u8]) -> Result<String, SignatureError> {
+    match signature::verify(&tokens(settings), &[url], signature, body) {
+        Ok(form) => Ok(form.to_string()),
+        Err(Mismatch::NoToken) => Err(SignatureError::NoSecret { key: "gateways.twilio.auth_token" }),
+        Err(mismatch) => Err(SignatureError::Wrong { reason: mismatch.to_string() }),
+    }
 }
 
 /// Candidates for the log: without user and password, bounded, control characters escaped.
