@@ -7,6 +7,7 @@
 //! Adding one: a file with `Args` and `run`, and a line in [`Command`] and in [`run`].
 
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod doctor_signature;
 pub(crate) mod man;

@@ -79,15 +79,13 @@ impl Draft {
         for Variable { name, value, line } in variables {
             let origin = Origin { layer, file: file.map(Path::to_owned), line, name };
             match target(&origin.name, &|name| self.known_name(name)) {
-                Target::Foreign | Target::Profile => {}
-                Target::Key(key) => self.set(key, Value::from(value), None, origin),
                 // Files of other programs list many names without a value; that says nothing, unless a door would stand open.
                 Target::Alias(key) if value.is_empty() && !keys::is_secret(&key) => {}
-                Target::Alias(key) => self.set(key, Value::from(value), None, origin),
+                Target::Key(key) | Target::Alias(key) => self.set(key, Value::from(value), None, origin),
                 Target::SecretFile(key) => self.set_from_file(key, &value, origin),
                 Target::Host if !value.is_empty() => self.take_part(&mut host, value, origin),
                 Target::Port if !value.is_empty() => self.take_part(&mut port, value, origin),
-                Target::Host | Target::Port => {}
+                Target::Host | Target::Port | Target::Foreign | Target::Profile => {}
                 Target::Unknown(key) => {
                     let plain = key.strip_suffix("_file").unwrap_or_default();
                     let plain = keys::all().map(|(known, _)| known).find(|known| known.eq_ignore_ascii_case(plain));
@@ -101,7 +99,7 @@ impl Draft {
                 }
             }
         }
-        self.lay_host_and_port(host, port, layer);
+        self.lay_host_and_port(host.as_ref(), port.as_ref(), layer);
     }
 
     /// Keeps `HOST` or `PORT`; the same twice with different values is a mistake.
@@ -113,30 +111,26 @@ impl Draft {
     }
 
     /// `HOST` and `PORT` are two halves of `server.listen`; a half that is not given stays as the layers below have it.
-    fn lay_host_and_port(&mut self, host: Option<(String, Origin)>, port: Option<(String, Origin)>, layer: Layer) {
-        let Some(origin) = port.as_ref().or(host.as_ref()).map(|(_, origin)| origin.clone()) else { return };
+    fn lay_host_and_port(&mut self, host: Option<&(String, Origin)>, port: Option<&(String, Origin)>, layer: Layer) {
+        let Some(origin) = port.or(host).map(|(_, origin)| origin.clone()) else { return };
         let parsed = |setting: &Setting| setting.text().and_then(|text| text.trim().parse::<SocketAddr>().ok());
         let below = self.provenance.below("server.listen", layer).and_then(parsed);
         let mut listen = below.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
-        if let Some((host, origin)) = &host {
-            match address(host) {
-                Some(address) => listen.set_ip(address),
-                None => {
-                    let problem = Problem::new(format!("{host:?} is no address to listen on")).at(origin).key("server.listen");
-                    self.problems.push(problem.remedy("write an IP address, such as 127.0.0.1 or 0.0.0.0, or localhost"));
-                    return;
-                }
-            }
+        if let Some((host, origin)) = host {
+            let Some(address) = address(host) else {
+                let problem = Problem::new(format!("{host:?} is no address to listen on")).at(origin).key("server.listen");
+                self.problems.push(problem.remedy("write an IP address, such as 127.0.0.1 or 0.0.0.0, or localhost"));
+                return;
+            };
+            listen.set_ip(address);
         }
-        if let Some((port, origin)) = &port {
-            match port.trim().parse() {
-                Ok(port) => listen.set_port(port),
-                Err(_no_port) => {
-                    let problem = Problem::new(format!("{port:?} is no port")).at(origin).key("server.listen");
-                    self.problems.push(problem.remedy("write a number from 0 to 65535"));
-                    return;
-                }
-            }
+        if let Some((port, origin)) = port {
+            let Ok(port) = port.trim().parse() else {
+                let problem = Problem::new(format!("{port:?} is no port")).at(origin).key("server.listen");
+                self.problems.push(problem.remedy("write a number from 0 to 65535"));
+                return;
+            };
+            listen.set_port(port);
         }
         let same_layer = self.provenance.effective("server.listen").filter(|setting| setting.origin.layer == layer);
         match same_layer.map(|setting| (parsed(setting), setting.origin.clone())) {

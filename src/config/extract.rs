@@ -88,17 +88,17 @@ fn effective(draft: &mut Draft) -> Dict {
 }
 
 /// A value as its key's kind asks. Only lists and tables need this; numbers and truths are read by their types.
-fn read(key: &str, setting: &Setting) -> Result<Value, Problem> {
+fn read(key: &str, setting: &Setting) -> Result<Value, Box<Problem>> {
     let (Some(kind), Some(text), true) = (keys::kind(key), setting.text(), setting.origin.layer.holds_text()) else {
         return Ok(setting.value.clone());
     };
-    let json = |what: &str| {
-        serde_json::from_str::<serde_json::Value>(text)
-            .map_err(|_quotes_text| Problem::new(format!("is not {what}")).key(key))
-            .and_then(|json| Value::serialize(json).map_err(|_unlikely| Problem::new(format!("is not {what}")).key(key)))
-    };
+    let json = || serde_json::from_str::<serde_json::Value>(text).ok().and_then(|json| Value::serialize(json).ok());
     match kind {
-        Kind::List if text.trim_start().starts_with('[') => json("a JSON list, though it begins with ["),
+        Kind::List if text.trim_start().starts_with('[') => {
+            let problem =
+                || Problem::new("begins with [ and is not a JSON list").key(key).remedy("separate values with commas, without brackets");
+            json().ok_or_else(|| Box::new(problem()))
+        }
         Kind::List => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(Value::from(items.map(Value::from).collect::<Vec<_>>()))
@@ -106,7 +106,7 @@ fn read(key: &str, setting: &Setting) -> Result<Value, Problem> {
         Kind::Table if text.trim().is_empty() => Ok(Value::from(Dict::new())),
         Kind::Table => {
             let problem = || Problem::new("is not a JSON object").key(key).remedy("write {\"name\": value, …}");
-            json("a JSON object").ok().filter(|value| matches!(value, Value::Dict(..))).ok_or_else(problem)
+            json().filter(|value| matches!(value, Value::Dict(..))).ok_or_else(|| Box::new(problem()))
         }
         Kind::Integer | Kind::Float | Kind::Boolean => Ok(Value::from(text.trim())),
         Kind::Text => Ok(setting.value.clone()),

@@ -23,7 +23,7 @@ pub fn check(data: &[u8]) {
         // First, so that a quote left open further up cannot swallow it.
         env_file = [format!("EXTERNAL_MESSAGE_API_KEY={MARKED}\n").as_bytes(), &env_file].concat();
     }
-    let lines = |content: &[u8]| content.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let lines = |content: &[u8]| content.split(|byte| *byte == b'\n').count();
     let longest = lines(&config.1).max(lines(&env_file)).max(lines(&yaml.1)).max(lines(super::EMBEDDED.as_bytes()));
     let files = Files { config: Some(config), env_file: Some((env_name, env_file)), yaml: Some(yaml) };
     let told = match load_files(&Sources::default(), &files) {

@@ -21,7 +21,7 @@ impl Lines {
 pub(super) fn decoded(bytes: &[u8]) -> Result<&str, usize> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
-        Err(error) => Err(bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count() + 1),
+        Err(error) => Err(bytes.split_at(error.valid_up_to()).0.split(|byte| *byte == b'\n').count()),
     }
 }
 

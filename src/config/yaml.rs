@@ -328,7 +328,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let below = vec![format!("*a{}", level - 1); 10].join(", ");
-            bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+            bomb += &format!("a{level}: &a{level} [{below}]\n");
         }
         for (text, line) in [
             ("env:\n  A: 1\n  A: 2\n", 3),

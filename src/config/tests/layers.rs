@@ -34,7 +34,7 @@ fn world(settings: &[(Layer, &str)], key: &str, variable: &str) -> World {
             Layer::Embedded => {}
             Layer::File => world.toml = format!("[{section}]\n{field} = \"{value}\"\n{}", world.toml),
             Layer::Profile => {
-                world.toml.push_str(&format!("[profiles.{PROFILE}.{section}]\n{field} = \"{value}\"\n"));
+                world = world.with_toml(&format!("[profiles.{PROFILE}.{section}]\n{field} = \"{value}\"\n"));
                 world.sources.profile = Some(PROFILE.to_owned());
             }
             Layer::DotEnv => world.dotenv = format!("# a comment\n{variable}={value}\n"),
@@ -57,14 +57,13 @@ fn place(layer: Layer, both: &[Layer], key_variable: &str, key: &str) -> (Option
     let field_line = |above: usize| Some(above + 2);
     let has = |layer: Layer| both.contains(&layer);
     match layer {
-        Layer::Embedded => (None, None, key.to_owned()),
+        Layer::Embedded | Layer::Command(_) => (None, None, key.to_owned()),
         Layer::File => (Some("config.toml"), field_line(0), key.to_owned()),
         Layer::Profile => (Some("config.toml"), field_line(if has(Layer::File) { 2 } else { 0 }), format!("profiles.{PROFILE}.{key}")),
         Layer::DotEnv => (Some(".env"), Some(2), key_variable.to_owned()),
         Layer::Environment => (None, None, key_variable.to_owned()),
         Layer::Yaml => (Some("scrubjay.yaml"), Some(2), key_variable.to_owned()),
         Layer::Server => (Some("scrubjay.yaml"), Some(if has(Layer::Yaml) { 7 } else { 5 }), key_variable.to_owned()),
-        Layer::Command(_) => (None, None, key.to_owned()),
         Layer::Flag => (None, None, "--data-dir".to_owned()),
     }
 }

@@ -365,19 +365,19 @@ fn all_mistakes_are_reported_at_once_in_the_order_of_the_layers() {
 
 #[test]
 fn no_secret_is_told_by_debug_or_by_what_is_shown() {
-    let marked = "marked-secret-9b1c4d7e";
-    let everywhere = World::toml(&format!("[external_api]\nkey = \"{marked}\"\n[endpoints.openAI]\napi_key = \"{marked}\"\n"))
-        .with_dotenv(&format!("JWT_SECRET={marked}\nMONGO_URI=mongodb://u:{marked}@h/\n"))
-        .with_environment(&[("TWILIO_AUTH_TOKEN", marked), ("TWILIO_API_SECRET", marked)])
+    let secret = "marked-secret-9b1c4d7e";
+    let everywhere = World::toml(&format!("[external_api]\nkey = \"{secret}\"\n[endpoints.openAI]\napi_key = \"{secret}\"\n"))
+        .with_dotenv(&format!("JWT_SECRET={secret}\nMONGO_URI=mongodb://u:{secret}@h/\n"))
+        .with_environment(&[("TWILIO_AUTH_TOKEN", secret), ("TWILIO_API_SECRET", secret)])
         .with_yaml(&format!(
-            "env:\n  EXTERNAL_MESSAGE_API_KEY: {marked}-2\n  SCRUBJAY_ENDPOINTS__OPENAI__BASE_URL: http://u:{marked}@h/v1\n"
+            "env:\n  EXTERNAL_MESSAGE_API_KEY: {secret}-2\n  SCRUBJAY_ENDPOINTS__OPENAI__BASE_URL: http://u:{secret}@h/v1\n"
         ));
     let loaded = everywhere.load().unwrap();
     let told = format!("{:?}{:?}{:?}{:?}", loaded.provenance, loaded.provenance.shown(), loaded.notes, everywhere.sources);
-    assert!(!told.contains(marked), "{told}");
+    assert!(!told.contains(secret), "{told}");
     let masked = loaded.provenance.shown().iter().filter(|shown| shown.value == Some("********".into())).count();
     assert_eq!(masked, 6);
     // One mistake makes the whole load fail; the report is as silent.
-    let failed = everywhere.with_environment(&[("SCRUBJAY_NONSENSE", marked)]).load().unwrap_err();
-    assert!(!format!("{failed}{failed:?}").contains(marked), "{failed:?}");
+    let failed = everywhere.with_environment(&[("SCRUBJAY_NONSENSE", secret)]).load().unwrap_err();
+    assert!(!format!("{failed}{failed:?}").contains(secret), "{failed:?}");
 }
