@@ -112,7 +112,10 @@ impl Draft {
 
     /// `HOST` and `PORT` are two halves of `server.listen`; a half that is not given stays as the layers below have it.
     fn lay_host_and_port(&mut self, host: Option<&(String, Origin)>, port: Option<&(String, Origin)>, layer: Layer) {
-        let Some(origin) = port.or(host).map(|(_, origin)| origin.clone()) else { return };
+        let Some(mut origin) = port.or(host).map(|(_, origin)| origin.clone()) else { return };
+        if host.is_some() && port.is_some() {
+            "HOST and PORT".clone_into(&mut origin.name);
+        }
         let parsed = |setting: &Setting| setting.text().and_then(|text| text.trim().parse::<SocketAddr>().ok());
         let below = self.provenance.below("server.listen", layer).and_then(parsed);
         let mut listen = below.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));

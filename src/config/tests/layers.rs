@@ -141,6 +141,8 @@ fn host_and_port_each_replace_their_half_of_the_address_below() {
     assert_eq!(listen(World::environment(&[("PORT", "3080")])), "127.0.0.1:3080");
     assert_eq!(listen(World::environment(&[("HOST", "0.0.0.0")])), "0.0.0.0:8080");
     assert_eq!(listen(World::dotenv("HOST=localhost\nPORT=3080\n")), "127.0.0.1:3080");
+    let both = World::dotenv("HOST=localhost\nPORT=3080\n").load().unwrap();
+    assert_eq!(both.provenance.effective("server.listen").unwrap().origin.to_string(), ".env:2: HOST and PORT");
     assert_eq!(listen(World::environment(&[("HOST", "::"), ("PORT", "0")])), "[::]:0");
     // One layer's half on another layer's half.
     assert_eq!(listen(World::dotenv("HOST=10.0.0.1\n").with_environment(&[("PORT", "1")])), "10.0.0.1:1");
