@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod gateway;
+pub mod http;
 pub mod http_client;
 pub mod lifecycle;
 pub mod model;

@@ -15,7 +15,7 @@ use crate::config::sections::{Admission, ApiDelivery};
 use crate::domain::consent::{Word, read_word};
 use crate::domain::conversation::reuse_horizon;
 use crate::domain::delivery::{ReplyRoute, StatusReport};
-use crate::domain::ids::ConversationId;
+use crate::domain::ids::{ConversationId, TurnId};
 use crate::domain::ledger::Credits;
 use crate::domain::message::{Attachment, CallerMetadata, CarrierConsent, InboundMessage};
 use crate::domain::phone::PhoneNumber;
@@ -50,6 +50,8 @@ pub struct ApiMessage {
     pub metadata: CallerMetadata,
     /// By what a repeat is recognised.
     pub repeat: Option<ApiRepeat>,
+    /// The id of the turn that it begins: whoever wants to miss nothing looks on before the message is stored.
+    pub turn_id: TurnId,
 }
 
 /// What became of a message.
@@ -183,6 +185,7 @@ impl Receiver {
             title: message.title,
             source: message.source.unwrap_or_else(|| SMS.to_owned()),
             request: message.request,
+            turn_id: message.turn_id,
             route,
             ..self.new_inbound(door, message.phone, now, action)
         };

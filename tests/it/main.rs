@@ -11,4 +11,5 @@
 
 mod e2e;
 mod house;
+mod http_document;
 mod support;

@@ -185,10 +185,11 @@ fn add_section(system: &mut String, title: &str, text: Option<&str>) {
 /// beginning whose question did not fit; only a conversation that itself began with an answer keeps it.
 fn recent(history: &[Message], budget: Budget) -> impl Iterator<Item = &Message> {
     let mut left = i64::try_from(budget.tokens).unwrap_or(i64::MAX);
+    let usable = |message: &&Message| !message.error && !(message.text.trim().is_empty() && message.attachments.is_empty());
     let mut chosen: Vec<&Message> = history
         .iter()
         .rev()
-        .filter(|message| usable(message))
+        .filter(usable)
         .take(budget.messages)
         .take_while(|message| {
             left -= estimate_tokens(&content(message)) + AROUND_A_MESSAGE;
@@ -198,12 +199,6 @@ fn recent(history: &[Message], budget: Budget) -> impl Iterator<Item = &Message>
     chosen.reverse();
     let orphan = |message: &&Message| message.role == Role::Assistant && message.parent_id != Some(crate::domain::ids::MessageId::ROOT);
     chosen.into_iter().skip_while(orphan)
-}
-
-/// Whether a message says anything that the model should know.
-fn usable(message: &Message) -> bool {
-    let silent = message.text.trim().is_empty() && message.attachments.is_empty();
-    !silent && !message.error
 }
 
 /// Puts a message at the end, or joins it to the last when the same side spoke.

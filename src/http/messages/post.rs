@@ -1,0 +1,128 @@
+//! `POST /api/messages/{conversationId}`: check the key, read, store, then wait for the answer.
+
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+
+use super::answer;
+use super::parse::{Raw, Rules, parse};
+use super::wait::Waiting;
+use crate::http::problem::{ApiError, Problem, ProblemKind};
+use crate::http::state::HttpState;
+use crate::http::{auth, body};
+use crate::service::receive::Received;
+use crate::service::watch::TurnEvent;
+
+/// `POST /api/messages/{conversationId}`.
+pub(in crate::http) async fn post(
+    State(state): State<HttpState>,
+    Path(conversation_id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    receive(state, Some(conversation_id), request).await
+}
+
+/// `POST /api/messages`: the same with the id in the body, or without one.
+pub(in crate::http) async fn post_unaddressed(State(state): State<HttpState>, request: Request) -> Result<Response, ApiError> {
+    receive(state, None, request).await
+}
+
+async fn receive(state: HttpState, path_id: Option<String>, request: Request) -> Result<Response, ApiError> {
+    let (parts, request_body) = request.into_parts();
+    if let Err(refused) = auth::api_key(&state.config.external_api.key, &parts.headers) {
+        body::discard(request_body).await;
+        return Err(refused);
+    }
+    let bytes = body::read(&parts.headers, request_body, state.config.server.body_limit_bytes).await?;
+    let rules = Rules { phone: state.phone_rules, models: &state.models, has_default_agent: state.config.agents.default.is_some() };
+    // The turn's id is made here, so that looking on begins before there is anything to see.
+    let turn_id = state.clock.turn_id();
+    let message = parse(Raw { headers: &parts.headers, path_id: path_id.as_deref(), body: &bytes }, &rules, turn_id)?;
+    drop(bytes);
+    let follower = state.watch.follow(turn_id);
+    let (receipt, repeat, end) = match state.receiver.receive_api(message).await? {
+        Received::Stored { receipt, repeat, end } => (receipt, repeat, end),
+        refused => return Err(refusal(&refused, state.config.external_api.messages_per_minute)),
+    };
+    let preferences = Preferences::read(&parts.headers, state.config.external_api.wait_seconds);
+    let follower = if receipt.turn_id == turn_id { follower } else { state.watch.follow(receipt.turn_id) };
+    let mut waiting = Waiting::new(state.clone(), receipt, follower, preferences.wait);
+    let mut decided = end;
+    if repeat && let Some(TurnEvent::End(end)) = waiting.look_back().await {
+        decided = Some(end);
+    }
+    if preferences.events {
+        return Ok(answer::as_events(&receipt, decided, waiting, state.clock.clone()));
+    }
+    let end = match decided {
+        Some(end) => Some(end),
+        None if preferences.respond_async => None,
+        None => waiting.end().await,
+    };
+    let mut response = answer::as_json(&receipt, end, state.clock.now());
+    if preferences.respond_async {
+        response.headers_mut().insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
+    }
+    Ok(response)
+}
+
+fn refusal(refused: &Received, messages_per_minute: u32) -> ApiError {
+    match refused {
+        Received::NotAdmitted => ProblemKind::NotAdmitted.into(),
+        Received::Blocked => ProblemKind::Blocked.into(),
+        Received::UnknownConversation => ProblemKind::UnknownConversation.into(),
+        Received::OtherBody => ProblemKind::IdempotencyKeyReused.into(),
+        Received::TooMany => {
+            Problem::new(ProblemKind::TooManyMessages).retry_after(u64::from(60_u32.div_ceil(messages_per_minute.max(1)))).into()
+        }
+        Received::TooLong => Problem::new(ProblemKind::TextTooLong).with("field", "content").into(),
+        Received::Stored { .. } => ProblemKind::Internal.into(),
+    }
+}
+
+/// How the caller wants to be answered.
+///
+/// # Source
+/// RFC 7240, "Prefer Header for HTTP": `respond-async` and `wait=SECONDS`.
+struct Preferences {
+    events: bool,
+    respond_async: bool,
+    wait: Duration,
+}
+
+impl Preferences {
+    fn read(headers: &HeaderMap, wait_seconds: u64) -> Self {
+        let tokens = |name: &str| headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        let events = tokens(ACCEPT.as_str())
+            .any(|accepted| accepted.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream")));
+        let preferred = || tokens("prefer").map(|preference| preference.split(';').next().unwrap_or_default().trim());
+        let respond_async = preferred().any(|preference| preference.eq_ignore_ascii_case("respond-async"));
+        let asked = preferred().find_map(|preference| preference.strip_prefix("wait=")?.trim_matches('"').parse::<u64>().ok());
+        Self { events, respond_async, wait: Duration::from_secs(asked.map_or(wait_seconds, |asked| asked.min(wait_seconds))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &[(&str, &str)]) -> Preferences {
+        let headers = headers.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()));
+        Preferences::read(&HeaderMap::from_iter(headers), 120)
+    }
+
+    #[test]
+    fn how_to_answer_is_read_from_accept_and_prefer() {
+        let plain = read(&[("accept", "application/json")]);
+        assert!(!plain.events && !plain.respond_async);
+        assert_eq!(plain.wait, Duration::from_secs(120));
+        assert!(read(&[("accept", "application/json, Text/Event-Stream;q=0.9")]).events);
+        let hurried = read(&[("prefer", "respond-async, wait=5")]);
+        assert!(hurried.respond_async);
+        assert_eq!(hurried.wait, Duration::from_secs(5));
+        assert_eq!(read(&[("prefer", "wait=900")]).wait, Duration::from_secs(120));
+    }
+}

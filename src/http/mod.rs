@@ -1,0 +1,30 @@
+//! The doors: carriers' webhooks, the external message API, the live stream, people's own data, health and figures.
+//!
+//! Nothing here decides anything about people or turns, and nothing reads or writes data but through `service`. What comes in
+//! is checked and turned into domain types here; what goes out is turned into [`shapes`]. Start with [`routes`], the one list
+//! of doors, from which both the router and the `OpenAPI` document are made.
+
+mod address;
+mod auth;
+mod body;
+mod health;
+mod live;
+mod me;
+mod messages;
+mod openapi;
+mod owner;
+mod problem;
+mod query;
+mod routes;
+mod serve;
+pub mod shapes;
+mod state;
+mod webhook;
+
+pub use address::InvalidProxy;
+pub use health::describe_metrics;
+pub use openapi::document;
+pub use problem::ProblemKind;
+pub use routes::{RouteName, list_routes, router};
+pub use serve::serve;
+pub use state::{HttpParts, HttpState};

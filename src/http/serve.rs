@@ -1,0 +1,116 @@
+//! The listening socket: connections with limits, and their end.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use super::problem::ProblemKind;
+use crate::lifecycle::Stop;
+
+/// How long a request's head may take to arrive, and how long a connection may rest between two requests.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// Largest head of a request, in bytes; also what is buffered of a body at a time.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Connections at a time; more wait in the system's queue.
+const CONNECTIONS: usize = 8192;
+
+/// How long accepting rests when the system has no file descriptor left.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// Serves until `stop.drain`: then nothing new is accepted and idle connections close, and it returns when the last running
+/// request is answered or at `stop.now`.
+pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
+    let (tracker, slots) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS)));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.drain.cancelled() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let Some((stream, peer, slot)) = accepted else { break };
+        let (router, stop) = (router.clone(), stop.clone());
+        tracker.spawn(async move {
+            connection(stream, peer, router, stop).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    tracker.close();
+    tokio::select! {
+        () = tracker.wait() => {}
+        // Each connection sees the same signal and ends by itself, at once.
+        () = stop.now.cancelled() => tracker.wait().await,
+    }
+}
+
+/// The next connection; `None` only when there can never be another.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return Some((stream, peer, slot)),
+            // One caller's trouble: it hung up before it was its turn.
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::ConnectionReset) => {}
+            Err(error) => {
+                tracing::error!(%error, "no connection could be accepted; trying again");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: Stop) {
+    // Without it the pieces of a streamed answer wait for one another.
+    let _not_vital = stream.set_nodelay(true);
+    let service = service_fn(move |request| answer(router.clone(), peer, request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        // What ends a connection (a caller who hangs up, a head that is none) is no concern of ours.
+        _ended = connection.as_mut() => return,
+        () = stop.drain.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ended = connection.as_mut() => {}
+        () = stop.now.cancelled() => {}
+    }
+}
+
+/// Answers one request. A panic of a handler is that request's alone.
+async fn answer(mut router: Router, peer: SocketAddr, request: hyper::Request<Incoming>) -> Result<Response, Infallible> {
+    let mut request: Request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let answered = AssertUnwindSafe(router.call(request)).catch_unwind().await;
+    answered.unwrap_or_else(|_panic| {
+        tracing::error!("the handler of a request panicked");
+        Ok(ProblemKind::Internal.into_response())
+    })
+}
+
+impl IntoResponse for ProblemKind {
+    fn into_response(self) -> Response {
+        super::problem::Problem::new(self).into_response()
+    }
+}
