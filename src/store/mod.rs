@@ -10,7 +10,7 @@
 //! messages in order while different people's run in parallel, over any number of processes. Each lease carries a fence that
 //! grows; whoever lost the lane meanwhile writes nothing ([`StoreError::LeaseLost`]).
 //!
-//! Start with [`Inbox::accept`] and [`Turns::lease_turns`]. Adapters are private: `open` is the only way to one.
+//! Start with [`Inbox::accept`] and [`Turns::lease_turns`]. Adapters are private: [`open`] is the only way to one.
 
 mod conversations;
 mod inbox;
@@ -18,6 +18,7 @@ mod jobs;
 mod outbox;
 mod people;
 mod tokens;
+mod sqlite;
 mod turns;
 
 use std::fmt;
@@ -35,6 +36,8 @@ pub use people::People;
 pub use tokens::Tokens;
 pub use turns::{BalanceRules, CompletedTurn, DailyLimits, Notice, Reservation, TurnOutcome, TurnRelease, Turns};
 
+use crate::clock::Clock;
+use crate::config::sections::{Backend, Storage};
 use crate::domain::time::Timestamp;
 
 /// How long a lease holds without being renewed.
@@ -216,3 +219,23 @@ impl<T: Inbox + Turns + Outbox + People + Conversations + Jobs + Tokens + Upkeep
 
 /// A store that is open.
 pub type SharedStore = Arc<dyn Store>;
+
+/// The backends of this build. Each stands in the contract tests under the same name.
+pub const BACKENDS: &[&str] = &["sqlite"];
+
+/// Opens the store that the settings name. It blocks while files are checked and migrated; threads of its own do the rest.
+///
+/// # Errors
+/// [`StoreError::Unsupported`] when this build lacks the backend or the data is another's or newer; [`StoreError::Corrupt`] when
+/// it is damaged; [`StoreError::Unavailable`] when it cannot be reached.
+pub fn open(storage: &Storage, clock: Clock) -> StoreResult<SharedStore> {
+    let missing = |name: &str| {
+        let reason = format!("storage.backend = {name:?} is not in this release, which has: {}", BACKENDS.join(", "));
+        Err(StoreError::Unsupported { reason })
+    };
+    match storage.backend {
+        Backend::Sqlite => Ok(Arc::new(sqlite::SqliteStore::open(storage, clock)?)),
+        Backend::Json => missing("json"),
+        Backend::MongoDb => missing("mongodb"),
+    }
+}

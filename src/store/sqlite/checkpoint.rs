@@ -1,0 +1,147 @@
+//! The thread that moves the write-ahead log into the file, so that no commit waits for that.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::store::{StoreError, StoreResult};
+
+/// Pages in the log from which on they are moved while others write.
+const MOVE_FROM: i64 = 4_000;
+/// Pages in the log (128 MiB) at which writers wait for a moment, so that it begins anew instead of growing.
+const BEGIN_ANEW_FROM: i64 = 32_000;
+/// How often the log is looked at while there is writing.
+const LOOK: Duration = Duration::from_millis(50);
+/// After how long without writing everything is moved.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the writer tells this thread.
+#[derive(Default)]
+pub(super) struct Progress {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default, Clone, Copy)]
+struct State {
+    commits: u64,
+    forget: bool,
+    closed: bool,
+}
+
+impl Progress {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something was committed.
+    pub(super) fn committed(&self) {
+        self.lock().commits += 1;
+        self.changed.notify_one();
+    }
+
+    /// Something was deleted that must not stay readable in the log: empty it soon.
+    pub(super) fn forget(&self) {
+        self.lock().forget = true;
+        self.changed.notify_one();
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+}
+
+/// A handle to the thread.
+pub(super) struct Checkpointer {
+    progress: Arc<Progress>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Checkpointer {
+    /// Starts the thread on a connection of its own.
+    pub(super) fn start(db: Connection, progress: Arc<Progress>) -> StoreResult<Self> {
+        let told = Arc::clone(&progress);
+        let handle = std::thread::Builder::new()
+            .name("store-checkpoint".to_owned())
+            .spawn(move || run(&db, &told))
+            .map_err(|error| StoreError::unavailable("the thread that keeps the log short could not be started", error))?;
+        Ok(Self { progress, thread: Mutex::new(Some(handle)) })
+    }
+
+    /// Moves all of the log and ends the thread.
+    pub(super) fn close(&self) {
+        self.progress.close();
+        let handle = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(handle) = handle
+            && handle.join().is_err()
+        {
+            tracing::error!("the thread that keeps the store's log short had panicked");
+        }
+    }
+}
+
+fn run(db: &Connection, progress: &Progress) {
+    let mut seen = 0;
+    let mut idle = true;
+    loop {
+        let mut state = progress.lock();
+        while state.commits == seen && !state.closed && !state.forget {
+            if idle {
+                state = progress.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let (next, waited) = progress.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+                state = next;
+                if waited.timed_out() {
+                    break;
+                }
+            }
+        }
+        let now = *state;
+        state.forget = false;
+        drop(state);
+        if now.closed {
+            checkpoint(db, "TRUNCATE");
+            return;
+        }
+        if now.forget {
+            checkpoint(db, "TRUNCATE");
+        }
+        idle = now.commits == seen;
+        seen = now.commits;
+        if idle {
+            checkpoint(db, "PASSIVE");
+            continue;
+        }
+        // NOOP only counts.
+        if checkpoint(db, "NOOP").is_some_and(|log| log.pages - log.moved >= MOVE_FROM) {
+            let after = checkpoint(db, "PASSIVE");
+            if after.is_some_and(|log| log.pages >= BEGIN_ANEW_FROM) {
+                checkpoint(db, "RESTART");
+            }
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// The log's pages, and how many of them are in the file already.
+struct Log {
+    pages: i64,
+    moved: i64,
+}
+
+/// A failure is no harm done: the log keeps everything, and the next look tries again.
+fn checkpoint(db: &Connection, mode: &str) -> Option<Log> {
+    let log = db
+        .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))
+        .and_then(|mut statement| statement.query_row([], |row| Ok(Log { pages: row.get(1)?, moved: row.get(2)? })));
+    match log {
+        Ok(log) => Some(log),
+        Err(error) => {
+            tracing::warn!(error = %error, mode, "the store's log was not moved into its file; it is tried again");
+            None
+        }
+    }
+}

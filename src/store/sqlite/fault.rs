@@ -1,0 +1,82 @@
+//! What goes wrong in here, and what it means outside.
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::store::StoreError;
+
+/// Why a unit of work did not happen.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// SQLite said so, or a row holds what its column should not.
+    Sql(rusqlite::Error),
+    /// Our own rules said so.
+    Refused(StoreError),
+}
+
+/// What a unit of work gives.
+pub(super) type Outcome<T> = Result<T, Fault>;
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Fault {
+    /// A row that contradicts others.
+    pub(super) fn contradiction(reason: &'static str) -> Self {
+        Self::Sql(rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Null, reason.into()))
+    }
+
+    /// As the port says it.
+    pub(super) fn into_store_error(self, file: &Path) -> StoreError {
+        match self {
+            Self::Refused(error) => error,
+            Self::Sql(error) => explain(error, file),
+        }
+    }
+}
+
+/// Sorts SQLite's errors by what the caller, or the host, can do.
+pub(super) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
+    let name = file.display();
+    let corrupt = |reason: String| StoreError::Corrupt { place: file.to_owned(), reason };
+    let code = match &error {
+        rusqlite::Error::SqliteFailure(failure, _) => failure.code,
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::Utf8Error(..) => {
+            return corrupt(format!(
+                "a row holds what cannot be there ({error}); keep the file, restore a copy, or mend the row with the sqlite3 tool"
+            ));
+        }
+        _ => ErrorCode::Unknown,
+    };
+    let reason = match code {
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+            return corrupt(format!(
+                "{error}; keep the file aside and restore a copy of it, or try `sqlite3 {name} .recover` on a copy"
+            ));
+        }
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+            format!("another process kept {name} locked longer than {} s; end it, or try again", super::open::WAIT.as_secs())
+        }
+        ErrorCode::DiskFull => format!("no room on the disk of {name}; free some"),
+        ErrorCode::SystemIoFailure => format!("reading or writing {name} failed; look at the disk and the system log"),
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+            format!("{name} cannot be written; let the user who runs this own the file and its folder")
+        }
+        ErrorCode::CannotOpen => format!("{name} cannot be opened; look at its folder and who may write there"),
+        _ => format!("{name} did not take it"),
+    };
+    StoreError::unavailable(reason, error)
+}

@@ -1,0 +1,124 @@
+//! The two lanes of a person: when their heads may be looked at, and what goes into them.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::fault::Outcome;
+use super::writer::Unit;
+use crate::domain::delivery::{OutboundState, ReplyRoute};
+use crate::domain::ids::{ConversationId, TurnId, UserId};
+use crate::domain::phone::PhoneNumber;
+use crate::store::NewOutbound;
+
+/// Sets when a person's turn lane may be looked at, unless somebody holds it.
+pub(super) fn refresh_turns(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
+    unit.db
+        .prepare_cached(
+            "UPDATE activity SET turn_next = (SELECT due FROM turns WHERE user_id = ?1 AND state IN ('open', 'begun') ORDER BY number LIMIT 1)
+             WHERE user_id = ?1 AND turn_owner IS NULL",
+        )?
+        .execute([user])?;
+    Ok(())
+}
+
+/// Takes the turn lane from whoever holds it: their lease is lost.
+pub(super) fn free_turns(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
+    unit.db
+        .prepare_cached("UPDATE activity SET turn_owner = NULL, turn_leased = NULL, turn_fence = turn_fence + 1 WHERE user_id = ?1")?
+        .execute([user])?;
+    refresh_turns(unit, user)
+}
+
+/// Sets when a person's delivery lane may be looked at, unless somebody holds it.
+pub(super) fn refresh_deliveries(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
+    unit.db
+        .prepare_cached(
+            "UPDATE activity SET delivery_next =
+                 (SELECT due FROM outbox WHERE user_id = ?1 AND state IN ('ready', 'sending', 'checking') ORDER BY number LIMIT 1)
+             WHERE user_id = ?1 AND delivery_owner IS NULL",
+        )?
+        .execute([user])?;
+    Ok(())
+}
+
+/// For whom, and as part of what, outgoing messages are made.
+pub(super) struct Recipient<'a> {
+    pub(super) user_id: UserId,
+    pub(super) phone: &'a PhoneNumber,
+    pub(super) conversation_id: ConversationId,
+    pub(super) turn_id: TurnId,
+    pub(super) route: &'a ReplyRoute,
+    /// It confirms a consent word and may be sent to somebody who opted out.
+    pub(super) confirmation: bool,
+}
+
+/// Adds outgoing messages, in order. Parts kept back for an earlier reply give way to those kept back for this one: the word
+/// `MORE` asks for the rest of what was read last.
+pub(super) fn add_outgoing(unit: &Unit<'_>, to: &Recipient<'_>, outgoing: &[NewOutbound]) -> Outcome<()> {
+    if outgoing.is_empty() {
+        return Ok(());
+    }
+    if outgoing.iter().any(|part| part.held) {
+        unit.db
+            .prepare_cached(
+                "UPDATE outbox SET state = 'canceled', error = 'a later reply took its place', due = ?2
+                 WHERE user_id = ?1 AND state = 'held'",
+            )?
+            .execute(params![to.user_id, unit.now])?;
+    }
+    let mut insert = unit.db.prepare_cached(
+        "INSERT INTO outbox (id, user_id, conversation_id, turn_id, part, phone, route_gateway, route_from, body, segments, state,
+             confirmation, due, expires_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?13)",
+    )?;
+    for (part, new) in outgoing.iter().enumerate() {
+        insert.execute(params![
+            new.id,
+            to.user_id,
+            to.conversation_id,
+            to.turn_id,
+            u32::try_from(part).unwrap_or(u32::MAX),
+            to.phone,
+            to.route.gateway,
+            to.route.from,
+            new.body,
+            new.segments,
+            if new.held { OutboundState::Held } else { OutboundState::Ready },
+            to.confirmation,
+            unit.now,
+            new.expires_at,
+        ])?;
+    }
+    refresh_deliveries(unit, to.user_id)
+}
+
+/// Withdraws what is still to be sent to a person, confirmations of consent words excepted. What is being handed to a carrier
+/// at this moment is not ours to stop.
+pub(super) fn withdraw(unit: &Unit<'_>, user: UserId, reason: &str) -> Outcome<()> {
+    for statement in [
+        "UPDATE outbox SET state = 'canceled', error = ?2, due = ?3
+         WHERE user_id = ?1 AND state IN ('ready', 'sending', 'checking') AND state <> 'sending' AND confirmation = 0",
+        "UPDATE outbox SET state = 'canceled', error = ?2, due = ?3 WHERE user_id = ?1 AND state = 'held' AND confirmation = 0",
+    ] {
+        unit.db.prepare_cached(statement)?.execute(params![user, reason, unit.now])?;
+    }
+    refresh_deliveries(unit, user)
+}
+
+/// Whether that number has opted out.
+pub(super) fn opted_out(db: &rusqlite::Connection, phone: &PhoneNumber) -> Outcome<bool> {
+    let found: Option<i64> =
+        db.prepare_cached("SELECT 1 FROM opt_outs WHERE phone = ?1")?.query_row([phone], |row| row.get(0)).optional()?;
+    Ok(found.is_some())
+}
+
+/// Records a number's word.
+pub(super) fn set_opted_out(unit: &Unit<'_>, phone: &PhoneNumber, consent: crate::store::Consent) -> Outcome<()> {
+    match consent {
+        crate::store::Consent::OptOut => unit
+            .db
+            .prepare_cached("INSERT INTO opt_outs (phone, since) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+            .execute(params![phone, unit.now])?,
+        crate::store::Consent::OptIn => unit.db.prepare_cached("DELETE FROM opt_outs WHERE phone = ?1")?.execute([phone])?,
+    };
+    Ok(())
+}

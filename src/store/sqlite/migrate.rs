@@ -1,0 +1,89 @@
+//! The schema's versions: numbered files, applied in order, never changed once released.
+
+use rusqlite::Connection;
+
+/// `SJAY`: marks the file as ours.
+pub(super) const APPLICATION_ID: i32 = 0x534A_4159;
+
+/// Every version's statements, the first at index 0. An applied file never changes; a test holds their hashes.
+const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/0001_initial.sql")];
+
+/// The version this program writes.
+pub(super) fn latest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// Brings the schema from `version` to the latest. Runs inside the caller's transaction.
+pub(super) fn apply_after(db: &Connection, version: u32) -> rusqlite::Result<()> {
+    for statements in MIGRATIONS.iter().skip(version as usize) {
+        db.execute_batch(statements)?;
+    }
+    db.execute("INSERT INTO meta (key, value) VALUES ('backend', 'sqlite') ON CONFLICT DO NOTHING", [])?;
+    db.execute("INSERT INTO meta (key, value) VALUES ('schema', ?1) ON CONFLICT DO UPDATE SET value = ?1", [latest().to_string()])?;
+    db.pragma_update(None, "application_id", APPLICATION_ID)?;
+    db.pragma_update(None, "user_version", latest())
+}
+
+/// Takes `external` out of rows that name it as an endpoint: it is a message's role, and the default endpoint answers in its
+/// place. Returns how many rows said it. Partial indexes make it cost nothing where there are none.
+pub(super) fn remove_role_as_endpoint(db: &Connection) -> rusqlite::Result<usize> {
+    let mut rows = 0;
+    for statement in [
+        "UPDATE people SET preferred_endpoint = NULL WHERE lower(preferred_endpoint) = 'external'",
+        "UPDATE conversations SET
+             endpoint = CASE WHEN lower(endpoint) = 'external' THEN NULL ELSE endpoint END,
+             choice_endpoint = CASE WHEN lower(choice_endpoint) = 'external' THEN NULL ELSE choice_endpoint END
+         WHERE lower(endpoint) = 'external' OR lower(choice_endpoint) = 'external'",
+        "UPDATE messages SET endpoint = NULL WHERE lower(endpoint) = 'external'",
+        "UPDATE turns SET request = json_remove(request, '$.choice.endpoint')
+         WHERE state IN ('open', 'begun') AND lower(json_extract(request, '$.choice.endpoint')) = 'external'",
+        "UPDATE turns SET request = json_remove(request, '$.choice.endpoint')
+         WHERE state = 'dead' AND lower(json_extract(request, '$.choice.endpoint')) = 'external'",
+    ] {
+        rows += db.execute(statement, [])?;
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn an_applied_migration_never_changes() {
+        let hashes: Vec<String> = MIGRATIONS
+            .iter()
+            .map(|statements| Sha256::digest(statements.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+            .collect();
+        insta::assert_debug_snapshot!(hashes);
+    }
+
+    #[test]
+    fn the_role_external_leaves_every_place_of_an_endpoint() {
+        let db = Connection::open_in_memory().unwrap();
+        apply_after(&db, 0).unwrap();
+        let plans = ["people SET preferred_endpoint = NULL WHERE lower(preferred_endpoint) = 'external'", "messages SET endpoint = NULL WHERE lower(endpoint) = 'external'"];
+        for plan in plans {
+            let detail: String = db.query_row(&format!("EXPLAIN QUERY PLAN UPDATE {plan}"), [], |row| row.get(3)).unwrap();
+            assert!(detail.contains("_at_role"), "{plan} reads the whole table: {detail}");
+        }
+        db.execute_batch(
+            "INSERT INTO people VALUES (zeroblob(12), '+15550000001', 'e', 'n', 'u', 'sms', 'USER', 1, 'External', NULL, NULL, NULL, '{}', 0, 1, 1, 1);
+             INSERT INTO conversations VALUES (zeroblob(12), zeroblob(16), 't', 'external', NULL, 'EXTERNAL', NULL, NULL, NULL, 'sms', 1, 1, 0, 0, NULL, 0, 0, 1, 1);
+             INSERT INTO messages VALUES (zeroblob(12), zeroblob(16), 1, 0, zeroblob(16), zeroblob(16), 1, NULL, 'external', 'x', NULL, 'external', NULL, 0, 0, 0, 1, 1, 1);
+             INSERT INTO turns (id, user_id, conversation_id, kind, state, due, last_text_at, opened_at, request)
+                VALUES (zeroblob(16), zeroblob(12), zeroblob(16), 'reply', 'open', 1, 1, 1, '{\"choice\":{\"endpoint\":\"external\",\"model\":\"m\"}}');",
+        )
+        .unwrap();
+        assert_eq!(remove_role_as_endpoint(&db).unwrap(), 4);
+        assert_eq!(remove_role_as_endpoint(&db).unwrap(), 0);
+        let (endpoint, role, request): (Option<String>, String, String) = db
+            .query_row("SELECT c.choice_endpoint, m.role, t.request FROM conversations c, messages m, turns t", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .unwrap();
+        assert_eq!((endpoint, role.as_str(), request.as_str()), (None, "external", r#"{"choice":{"model":"m"}}"#));
+    }
+}

@@ -1,0 +1,119 @@
+//! SQLite: one file, one thread that writes, a few that read, one that keeps the write-ahead log short.
+//!
+//! Every method of the port becomes one unit of work: a plain function over a connection that runs on the writer's thread,
+//! inside the transaction that it shares with whatever else was waiting, or on a reader's. Nothing here blocks the async
+//! side, and nothing outside names a type of this module. Start with [`accept`] and [`turns`].
+
+mod accept;
+mod checkpoint;
+mod conversations;
+mod cursor;
+mod fault;
+mod jobs;
+mod lanes;
+mod migrate;
+mod open;
+mod outbox;
+mod people;
+mod port;
+mod readers;
+mod rows;
+mod tokens;
+mod turn_end;
+mod turn_views;
+mod turns;
+mod upkeep;
+mod values;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use self::checkpoint::{Checkpointer, Progress};
+use self::fault::Outcome;
+use self::open::Access;
+use self::readers::Readers;
+use self::writer::{Unit, Urgency, Writer};
+use super::{StoreError, StoreResult};
+use crate::clock::Clock;
+use crate::config::sections;
+
+/// How long a caller waits for an answer: the wait for another process's lock, and as much again for the queue.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// The store on SQLite.
+///
+/// Dropping it finishes what was submitted and ends its threads, like [`close`](super::Upkeep::close).
+pub(super) struct SqliteStore {
+    clock: Clock,
+    progress: Arc<Progress>,
+    writer: Arc<Writer>,
+    readers: Arc<Readers>,
+    checkpointer: Arc<Checkpointer>,
+}
+
+impl SqliteStore {
+    /// Opens the file in `storage.path`, making it where it is missing.
+    pub(super) fn open(storage: &sections::Storage, clock: Clock) -> StoreResult<Self> {
+        let cache = storage.sqlite.cache_mib;
+        let file = open::prepare(&storage.path, cache)?;
+        let progress = Arc::new(Progress::default());
+        let writes = open::connect(&file, Access::Write, cache)?;
+        let moves = open::connect(&file, Access::Write, 1)?;
+        let readers = Readers::start(&file, storage.sqlite.readers, cache)?;
+        let writer = Writer::start(writes, file, clock.clone(), Arc::clone(&progress))?;
+        let checkpointer = Checkpointer::start(moves, Arc::clone(&progress))?;
+        Ok(Self { clock, progress, writer: Arc::new(writer), readers: Arc::new(readers), checkpointer: Arc::new(checkpointer) })
+    }
+
+    /// Runs a unit of work on the writer's thread and waits for its commit.
+    async fn write<T, F>(&self, urgency: Urgency, work: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Unit<'_>) -> Outcome<T> + Send + 'static,
+    {
+        answered(self.writer.submit(urgency, work)?).await
+    }
+
+    /// Runs a read on one of the readers' threads.
+    async fn read<T, F>(&self, read: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    {
+        answered(self.readers.submit(read)?).await
+    }
+
+    /// Finishes what was submitted and ends the threads; the log is moved into the file last.
+    fn shut_down(readers: &Readers, writer: &Writer, checkpointer: &Checkpointer) {
+        readers.close();
+        writer.close();
+        checkpointer.close();
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        Self::shut_down(&self.readers, &self.writer, &self.checkpointer);
+    }
+}
+
+/// Waits for an answer, but not for ever.
+async fn answered<T>(answer: oneshot::Receiver<StoreResult<T>>) -> StoreResult<T> {
+    match tokio::time::timeout(ANSWER, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_dropped)) => Err(closed()),
+        Err(elapsed) => {
+            let reason = format!("no answer within {} s; the disk or another process holds it up", ANSWER.as_secs());
+            Err(StoreError::unavailable(reason, elapsed))
+        }
+    }
+}
+
+/// What is answered after the end.
+fn closed() -> StoreError {
+    StoreError::Unavailable { reason: "it is closed; this program is stopping".to_owned(), source: None }
+}

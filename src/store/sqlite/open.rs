@@ -1,0 +1,194 @@
+//! Opening the file: who owns it, what it holds, which version, and how each connection is set up.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::fault::{Fault, Outcome, explain};
+use super::migrate;
+use crate::store::{StoreError, StoreResult};
+
+/// How long another process's lock on the file is waited for.
+pub(super) const WAIT: Duration = Duration::from_secs(5);
+
+/// The file's name in the data folder.
+const FILE: &str = "scrubjay.db";
+
+/// How a connection is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The one that writes.
+    Write,
+    /// One of those that read.
+    Read,
+}
+
+/// Makes the folder and the file where they are missing, checks whose the file is, and brings its schema up to date.
+/// Several processes may do this at once.
+pub(super) fn prepare(folder: &Path, cache_mib: u32) -> StoreResult<PathBuf> {
+    let file = folder.join(FILE);
+    create(folder, &file)?;
+    let db = connect(&file, Access::Write, cache_mib)?;
+    let begun = Instant::now();
+    loop {
+        match bring_up_to_date(&db, &file) {
+            // Two processes that turn a new file into a write-ahead log at once: SQLite tells one of them without waiting.
+            Err(Fault::Sql(error)) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < WAIT => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(fault) => return Err(fault.into_store_error(&file)),
+            Ok(()) => return Ok(file),
+        }
+    }
+}
+
+/// Makes the folder (for its owner only) and an empty file (likewise).
+fn create(folder: &Path, file: &Path) -> StoreResult<()> {
+    let advice = |what: &Path| format!("{} cannot be made or opened; set storage.path to a folder that can be written", what.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| StoreError::unavailable(advice(folder), error))?;
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(file)
+        .map_err(|error| StoreError::unavailable(advice(file), error))?;
+    Ok(())
+}
+
+/// Opens a connection and sets it up.
+pub(super) fn connect(file: &Path, access: Access, cache_mib: u32) -> StoreResult<Connection> {
+    set_up(file, access, cache_mib).map_err(|error| explain(error, file))
+}
+
+fn set_up(file: &Path, access: Access, cache_mib: u32) -> rusqlite::Result<Connection> {
+    let mode = match access {
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    // Each connection stays on one thread, so SQLite's own locking of it is left out.
+    let mut db = Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // SQLite's own waiting backs off to 100 ms, and a busy process beside us leaves gaps of fractions of a millisecond.
+    let mut begun = Instant::now();
+    db.busy_handler(Some(move |tries| {
+        if tries == 0 {
+            begun = Instant::now();
+        }
+        std::thread::sleep(Duration::from_micros(500));
+        begun.elapsed() < WAIT
+    }))?;
+    db.set_prepared_statement_cache_capacity(256);
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    db.pragma_update(None, "mmap_size", 0)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.pragma_update(None, "cache_size", -i64::from(cache_mib.max(1)) * 1024)?;
+    if access == Access::Write {
+        db.pragma_update(None, "foreign_keys", true)?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        // What is deleted is overwritten: forgetting is meant.
+        db.pragma_update(None, "secure_delete", true)?;
+        // A thread of its own moves the log into the file, so that no commit waits for that.
+        db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    }
+    Ok(db)
+}
+
+/// Checks whose file this is and applies what its schema lacks.
+fn bring_up_to_date(db: &Connection, file: &Path) -> Outcome<()> {
+    check_identity(db, file)?;
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    if version(db)? < migrate::latest() {
+        in_transaction(db, |db| migrate_to_latest(db, file))?;
+    }
+    let backend: Option<String> = db.query_row("SELECT max(value) FROM meta WHERE key = 'backend'", [], |row| row.get(0))?;
+    if backend.as_deref() != Some("sqlite") {
+        let reason = format!("{} says it belongs to the backend {backend:?}, not \"sqlite\"; set storage.backend to that", file.display());
+        return Err(StoreError::Unsupported { reason }.into());
+    }
+    let rows = in_transaction(db, |db| migrate::remove_role_as_endpoint(db).map_err(Fault::Sql))?;
+    if rows > 0 {
+        tracing::warn!(rows, "stored rows named \"external\" as an endpoint; the default endpoint answers in its place");
+        metrics::counter!("endpoint_redirected_total").increment(rows as u64);
+    }
+    Ok(())
+}
+
+fn version(db: &Connection) -> rusqlite::Result<u32> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// A file that is not ours, or newer than we are, stays as it is.
+fn check_identity(db: &Connection, file: &Path) -> Outcome<()> {
+    let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let version = version(db)?;
+    let new = application == 0 && version == 0 && tables == 0;
+    let name = file.display();
+    let reason = if application != migrate::APPLICATION_ID && !new {
+        format!("{name} is a database of another program; set storage.path to a folder of our own")
+    } else if version > migrate::latest() {
+        format!(
+            "{name} was written by a newer release (schema {version}, this one knows {}); run that release, or restore the copy \
+             that it made beside the file before it changed it",
+            migrate::latest()
+        )
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Unsupported { reason }.into())
+}
+
+/// Applies what is missing, inside the caller's write transaction; a file that holds data is copied first.
+fn migrate_to_latest(db: &Connection, file: &Path) -> Outcome<()> {
+    let version = version(db)?;
+    // Another process may have done it while we waited for the lock.
+    if version >= migrate::latest() {
+        return Ok(());
+    }
+    if version > 0 {
+        let copy = copy_before(file, version + 1)?;
+        tracing::info!(file = %file.display(), copy = %copy.display(), from = version, to = migrate::latest(), "migrating the store");
+    }
+    migrate::apply_after(db, version)?;
+    Ok(())
+}
+
+/// Copies the file to `scrubjay.db.before-NNNN`, through a connection of its own: nobody writes, since we hold the lock.
+fn copy_before(file: &Path, next: u32) -> Outcome<PathBuf> {
+    let copy = file.with_file_name(format!("{FILE}.before-{next:04}"));
+    let part = file.with_file_name(format!("{FILE}.before-{next:04}.part"));
+    let cannot = |error: std::io::Error| {
+        StoreError::unavailable(format!("no copy could be made at {} before the schema changes", copy.display()), error)
+    };
+    OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&part).map_err(cannot)?;
+    let source = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut target = Connection::open(&part)?;
+    Backup::new(&source, &mut target)?.run_to_completion(1024, Duration::ZERO, None)?;
+    drop(target);
+    std::fs::File::open(&part).and_then(|opened| opened.sync_all()).map_err(cannot)?;
+    std::fs::rename(&part, &copy).map_err(cannot)?;
+    Ok(copy)
+}
+
+/// Runs `work` in a write transaction: all of it or nothing.
+fn in_transaction<T>(db: &Connection, work: impl FnOnce(&Connection) -> Outcome<T>) -> Outcome<T> {
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    let outcome = work(db);
+    match outcome {
+        Ok(value) => {
+            db.execute_batch("COMMIT")?;
+            Ok(value)
+        }
+        Err(fault) => {
+            if !db.is_autocommit() {
+                db.execute_batch("ROLLBACK")?;
+            }
+            Err(fault)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! People: finding, listing, preferring, blocking, consent.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::cursor::{self, Listing, Place};
+use super::fault::Outcome;
+use super::lanes;
+use super::rows;
+use super::turn_end::settle;
+use super::turns;
+use super::writer::{Unit, done};
+use crate::domain::ids::UserId;
+use crate::domain::ledger::Credits;
+use crate::domain::phone::PhoneNumber;
+use crate::domain::turn::Refusal;
+use crate::domain::user::{PreferenceChange, User};
+use crate::store::{Consent, Page, PageRequest, StoreError};
+
+macro_rules! select_user {
+    ($rest:literal) => {
+        concat!("SELECT ", rows::user_columns!(), " FROM people p JOIN activity a ON a.user_id = p.user_id ", $rest)
+    };
+}
+
+/// One person.
+pub(super) fn find(db: &Connection, id: UserId) -> Outcome<Option<User>> {
+    Ok(db.prepare_cached(select_user!("WHERE p.user_id = ?1"))?.query_row([id], rows::user).optional()?)
+}
+
+/// The person of a number.
+pub(super) fn find_by_phone(db: &Connection, phone: &PhoneNumber) -> Outcome<Option<User>> {
+    Ok(db.prepare_cached(select_user!("WHERE p.phone = ?1"))?.query_row([phone], rows::user).optional()?)
+}
+
+fn get(db: &Connection, id: UserId) -> Outcome<User> {
+    find(db, id)?.ok_or_else(|| StoreError::NotFound { what: "the person" }.into())
+}
+
+/// Everybody, oldest first.
+pub(super) fn list(db: &Connection, request: &PageRequest) -> Outcome<Page<User>> {
+    let from = cursor::read(Listing::Users, 12, request.cursor.as_deref())?;
+    let from = from.unwrap_or(Place { numbers: [i64::MIN], id: Vec::new() });
+    let [created_at] = from.numbers;
+    let users = db
+        .prepare_cached(select_user!("WHERE (p.created_at, p.user_id) > (?1, ?2) ORDER BY p.created_at, p.user_id LIMIT ?3"))?
+        .query_map(params![created_at, from.id, cursor::ask_for(request.limit)], rows::user)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let place = |user: &User| Place { numbers: [user.created_at.as_millis()], id: user.id.as_bytes().to_vec() };
+    Ok(cursor::page(Listing::Users, request.limit, users, place, |user| user))
+}
+
+/// Changes preferences, each field on its own.
+pub(super) fn prefer(unit: &Unit<'_>, id: UserId, changes: &[PreferenceChange]) -> Outcome<User> {
+    let mut preferences = get(unit.db, id)?.preferences;
+    for change in changes {
+        preferences.apply(change.clone());
+    }
+    unit.db
+        .prepare_cached(
+            "UPDATE people SET preferred_endpoint = ?2, preferred_model = ?3, preferred_agent = ?4, time_zone = ?5, updated_at = ?6
+             WHERE user_id = ?1",
+        )?
+        .execute(params![
+            id,
+            preferences.endpoint,
+            preferences.default_model,
+            preferences.agent_id,
+            preferences.time_zone,
+            unit.now
+        ])?;
+    get(unit.db, id)
+}
+
+/// Blocks or unblocks a person; blocking ends their open turns, in order, and withdraws what is still to be sent.
+pub(super) fn set_blocked(unit: &Unit<'_>, id: UserId, blocked: bool) -> Outcome<User> {
+    let changed = unit
+        .db
+        .prepare_cached("UPDATE people SET blocked = ?2, updated_at = ?3 WHERE user_id = ?1")?
+        .execute(params![id, blocked, unit.now])?;
+    done(changed, "the person")?;
+    if blocked {
+        while let Some(mut turn) = turns::head(unit.db, id)? {
+            settle(unit, &turn, Credits::ZERO)?;
+            turn.answer = None;
+            turn.refusal = Some(Refusal::Discarded);
+            turns::end_without_model(unit, &turn)?;
+        }
+        lanes::free_turns(unit, id)?;
+        lanes::withdraw(unit, id, "the person was blocked")?;
+    }
+    get(unit.db, id)
+}
+
+/// Records the word of a number, and withdraws what is still to be sent to whoever has it.
+pub(super) fn record_consent(unit: &Unit<'_>, phone: &PhoneNumber, consent: Consent) -> Outcome<()> {
+    lanes::set_opted_out(unit, phone, consent)?;
+    if consent == Consent::OptOut
+        && let Some(user) = find_by_phone(unit.db, phone)?
+    {
+        lanes::withdraw(unit, user.id, "the person opted out")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! Ending turns: replies, refusals, credits, and giving a turn back.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::fault::Outcome;
+use super::lanes::{self, Recipient};
+use super::turns::{Turn, find};
+use super::writer::Unit;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::ids::{MessageId, UserId};
+use crate::domain::ledger::{Credits, Usage};
+use crate::domain::message::Role;
+use crate::domain::phone::PhoneNumber;
+use crate::domain::time::Timestamp;
+use crate::domain::turn::{NewReply, Refusal, StoredReply, TurnEnd, TurnLease, TurnState};
+use crate::store::{BalanceRules, CompletedTurn, NewOutbound, Notice, Reservation, StoreError, TurnOutcome, TurnRelease};
+
+/// An entry of ours in a conversation.
+pub(super) struct Entry<'a> {
+    pub(super) id: MessageId,
+    pub(super) text: &'a str,
+    pub(super) endpoint: Option<&'a Endpoint>,
+    pub(super) model: Option<&'a str>,
+    pub(super) tokens: i64,
+    pub(super) unfinished: bool,
+}
+
+/// The turn of a lease that still holds.
+fn held(unit: &Unit<'_>, lease: &TurnLease) -> Outcome<Turn> {
+    let turn = find(unit.db, lease.user_id, lease.turn_id)?.filter(|turn| turn.state == TurnState::Begun);
+    let turn = turn.ok_or(StoreError::LeaseLost)?;
+    let holds = unit
+        .db
+        .prepare_cached("SELECT 1 FROM activity WHERE user_id = ?1 AND turn_owner IS NOT NULL AND turn_fence = ?2 AND turn_leased = ?3")?
+        .query_row(params![lease.user_id, lease.fence, turn.number], |_row| Ok(()))
+        .optional()?;
+    match holds {
+        Some(()) => Ok(turn),
+        None => Err(StoreError::LeaseLost.into()),
+    }
+}
+
+/// Holds credits for a turn.
+pub(super) fn reserve(unit: &Unit<'_>, lease: &TurnLease, rules: BalanceRules, credits: Credits) -> Outcome<Reservation> {
+    let turn = held(unit, lease)?;
+    let (balance, refilled_at): (Option<Credits>, Option<Timestamp>) = unit
+        .db
+        .prepare_cached("SELECT balance, refilled_at FROM activity WHERE user_id = ?1")?
+        .query_row([lease.user_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (balance, refilled_at) = grant(balance, refilled_at, rules, unit.now);
+    // What was held for this turn before is free again.
+    let balance = balance.plus(Credits(turn.reserved));
+    let enough = balance >= credits;
+    let held = if enough { credits } else { Credits::ZERO };
+    unit.db
+        .prepare_cached("UPDATE activity SET balance = ?2, refilled_at = ?3 WHERE user_id = ?1")?
+        .execute(params![lease.user_id, balance.minus(held), refilled_at])?;
+    unit.db.prepare_cached("UPDATE turns SET reserved = ?2 WHERE number = ?1")?.execute(params![turn.number, held])?;
+    Ok(if enough { Reservation::Held } else { Reservation::Insufficient { balance } })
+}
+
+/// What is due is granted: the start to whoever has no balance, and one refill for each whole period since the last.
+fn grant(balance: Option<Credits>, refilled_at: Option<Timestamp>, rules: BalanceRules, now: Timestamp) -> (Credits, Timestamp) {
+    let (Some(balance), Some(refilled_at)) = (balance, refilled_at) else {
+        return (balance.unwrap_or(rules.start), now);
+    };
+    let Some(refill) = rules.refill.filter(|refill| refill.every_millis > 0) else {
+        return (balance, refilled_at);
+    };
+    let periods = (now.as_millis() - refilled_at.as_millis()).max(0) / refill.every_millis;
+    let granted = Credits(refill.credits.0.saturating_mul(periods));
+    (balance.plus(granted), Timestamp::from_millis(refilled_at.as_millis() + periods * refill.every_millis))
+}
+
+/// Ends a turn whose lease holds.
+pub(super) fn complete(unit: &Unit<'_>, lease: &TurnLease, outcome: &TurnOutcome) -> Outcome<CompletedTurn> {
+    let turn = held(unit, lease)?;
+    let (end, outgoing) = match outcome {
+        TurnOutcome::Answered { reply, outgoing, charge } => {
+            let end = answer(unit, &turn, reply, *charge)?;
+            (end, send(unit, &turn, outgoing)?)
+        }
+        TurnOutcome::Refused { reason, notice } => {
+            settle(unit, &turn, Credits::ZERO)?;
+            let told = match notice {
+                Some(notice) => tell_once(unit, &turn, notice)?,
+                None => 0,
+            };
+            finish(unit, &turn, Some(*reason))?;
+            (TurnEnd::Refused(*reason), told)
+        }
+    };
+    lanes::free_turns(unit, turn.user_id)?;
+    Ok(CompletedTurn { end, outgoing })
+}
+
+fn answer(unit: &Unit<'_>, turn: &Turn, reply: &NewReply, charge: Credits) -> Outcome<TurnEnd> {
+    let entry = Entry {
+        id: reply.message_id,
+        text: &reply.text,
+        endpoint: Some(&reply.endpoint),
+        model: Some(&reply.model),
+        tokens: reply.usage.completion_tokens,
+        unfinished: reply.unfinished,
+    };
+    add_entry(unit, turn, &entry)?;
+    unit.db
+        .prepare_cached(
+            "UPDATE messages SET endpoint = ?4
+             WHERE user_id = ?1 AND conversation_id = ?2 AND slot = ?3 AND role = 'external'",
+        )?
+        .execute(params![turn.user_id, turn.conversation_id, turn.number, reply.endpoint])?;
+    settle(unit, turn, charge)?;
+    let Usage { prompt_tokens, completion_tokens, total_tokens } = reply.usage;
+    unit.db
+        .prepare_cached("UPDATE turns SET prompt_tokens = ?2, completion_tokens = ?3, total_tokens = ?4, charge = ?5 WHERE number = ?1")?
+        .execute(params![turn.number, prompt_tokens, completion_tokens, total_tokens, charge])?;
+    finish(unit, turn, None)?;
+    Ok(TurnEnd::Answered(Some(StoredReply {
+        message_id: reply.message_id,
+        text: reply.text.clone(),
+        endpoint: Some(reply.endpoint.clone()),
+        model: Some(reply.model.clone()),
+        usage: reply.usage,
+    })))
+}
+
+/// Adds an entry of ours behind the last one of the turn's conversation.
+pub(super) fn add_entry(unit: &Unit<'_>, turn: &Turn, entry: &Entry<'_>) -> Outcome<()> {
+    let (sequence, parent, slot, last_entry): (i64, Option<MessageId>, i64, i64) = unit
+        .db
+        .prepare_cached("SELECT last_sequence, last_id, last_slot, last_entry FROM conversations WHERE user_id = ?1 AND id = ?2")?
+        .query_row(params![turn.user_id, turn.conversation_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    unit.db
+        .prepare_cached(
+            "INSERT INTO messages (user_id, conversation_id, slot, entry, id, turn_id, sequence, parent_id, role, text, endpoint, model,
+                 token_count, unfinished, received_at, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?15)",
+        )?
+        .execute(params![
+            turn.user_id,
+            turn.conversation_id,
+            slot,
+            last_entry + 1,
+            entry.id,
+            turn.id,
+            sequence + 1,
+            parent.unwrap_or(MessageId::ROOT),
+            Role::Assistant,
+            entry.text,
+            entry.endpoint,
+            entry.model,
+            entry.tokens,
+            entry.unfinished,
+            unit.now,
+        ])?;
+    unit.db
+        .prepare_cached(
+            "UPDATE conversations SET last_sequence = ?3, last_id = ?4, last_entry = ?5, endpoint = coalesce(?6, endpoint),
+                 model = coalesce(?7, model), last_message = max(last_message, ?8), message_count = message_count + 1, updated_at = ?8
+             WHERE user_id = ?1 AND id = ?2",
+        )?
+        .execute(params![
+            turn.user_id,
+            turn.conversation_id,
+            sequence + 1,
+            entry.id,
+            last_entry + 1,
+            entry.endpoint,
+            entry.model,
+            unit.now
+        ])?;
+    unit.db
+        .prepare_cached("UPDATE turns SET reply_slot = ?2, reply_entry = ?3 WHERE number = ?1")?
+        .execute(params![turn.number, slot, last_entry + 1])?;
+    Ok(())
+}
+
+/// Marks a turn as over and gives it the person's next event number.
+pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, refusal: Option<Refusal>) -> Outcome<()> {
+    let event: i64 = unit
+        .db
+        .prepare_cached("UPDATE activity SET latest_event = latest_event + 1 WHERE user_id = ?1 RETURNING latest_event")?
+        .query_row([turn.user_id], |row| row.get(0))?;
+    unit.db
+        .prepare_cached(
+            "UPDATE turns SET state = 'done', refusal = ?2, event = ?3, due = ?4, error = NULL, reserved = 0, answer = NULL,
+                 answer_id = NULL
+             WHERE number = ?1",
+        )?
+        .execute(params![turn.number, refusal, event, unit.now])?;
+    Ok(())
+}
+
+/// Gives back what was held for a turn and takes what it cost.
+pub(super) fn settle(unit: &Unit<'_>, turn: &Turn, charge: Credits) -> Outcome<()> {
+    let back = Credits(turn.reserved).minus(charge);
+    if back != Credits::ZERO {
+        unit.db
+            .prepare_cached("UPDATE activity SET balance = balance + ?2 WHERE user_id = ?1 AND balance IS NOT NULL")?
+            .execute(params![turn.user_id, back])?;
+    }
+    if turn.reserved != 0 {
+        unit.db.prepare_cached("UPDATE turns SET reserved = 0 WHERE number = ?1")?.execute([turn.number])?;
+    }
+    Ok(())
+}
+
+/// Adds what is to be sent, unless there is no way back or the person opted out meanwhile. Returns how many.
+fn send(unit: &Unit<'_>, turn: &Turn, outgoing: &[NewOutbound]) -> Outcome<usize> {
+    let Some(route) = turn.route.as_ref().filter(|_route| !outgoing.is_empty()) else {
+        return Ok(0);
+    };
+    let Some(phone) = phone_of(unit, turn.user_id)? else { return Ok(0) };
+    if lanes::opted_out(unit.db, &phone)? {
+        return Ok(0);
+    }
+    let to = Recipient {
+        user_id: turn.user_id,
+        phone: &phone,
+        conversation_id: turn.conversation_id,
+        turn_id: turn.id,
+        route,
+        confirmation: false,
+    };
+    lanes::add_outgoing(unit, &to, outgoing)?;
+    Ok(outgoing.len())
+}
+
+fn phone_of(unit: &Unit<'_>, user: UserId) -> Outcome<Option<PhoneNumber>> {
+    Ok(unit.db.prepare_cached("SELECT phone FROM people WHERE user_id = ?1")?.query_row([user], |row| row.get(0))?)
+}
+
+/// Tells a person something unless they were told; returns how many messages leave for it.
+fn tell_once(unit: &Unit<'_>, turn: &Turn, notice: &Notice) -> Outcome<usize> {
+    let first = unit
+        .db
+        .prepare_cached("INSERT INTO notices (user_id, key, given_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![turn.user_id, notice.key, unit.now])?;
+    if first == 0 {
+        return Ok(0);
+    }
+    let entry = Entry { id: notice.message_id, text: &notice.text, endpoint: None, model: None, tokens: 0, unfinished: false };
+    add_entry(unit, turn, &entry)?;
+    send(unit, turn, &notice.outgoing)
+}
+
+/// Gives a turn back without an end.
+pub(super) fn release(unit: &Unit<'_>, lease: &TurnLease, release: &TurnRelease) -> Outcome<()> {
+    let turn = held(unit, lease)?;
+    settle(unit, &turn, Credits::ZERO)?;
+    match release {
+        TurnRelease::Retry { due, error } => unit
+            .db
+            .prepare_cached("UPDATE turns SET due = ?2, error = ?3 WHERE number = ?1")?
+            .execute(params![turn.number, due, error])?,
+        TurnRelease::Dead { error } => unit
+            .db
+            .prepare_cached("UPDATE turns SET state = 'dead', due = ?2, error = ?3 WHERE number = ?1")?
+            .execute(params![turn.number, unit.now, error])?,
+        TurnRelease::Unchanged => unit
+            .db
+            .prepare_cached("UPDATE turns SET due = min(due, ?2), attempts = max(attempts - 1, 0) WHERE number = ?1")?
+            .execute(params![turn.number, unit.now])?,
+    };
+    lanes::free_turns(unit, turn.user_id)
+}
+
+/// How a stored turn ended, or how the last attempt at it did.
+pub(super) fn end_of(state: TurnState, refusal: Option<Refusal>, error: Option<String>, reply: Option<StoredReply>) -> Option<TurnEnd> {
+    match state {
+        TurnState::Open => None,
+        TurnState::Begun => error.map(|error| TurnEnd::Failed { error, will_retry: true }),
+        TurnState::Dead => Some(TurnEnd::Failed { error: error.unwrap_or_default(), will_retry: false }),
+        TurnState::Done => Some(refusal.map_or(TurnEnd::Answered(reply), TurnEnd::Refused)),
+    }
+}

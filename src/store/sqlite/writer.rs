@@ -1,0 +1,290 @@
+//! The one thread that writes, and its group commit.
+//!
+//! Work waits in two bounded queues, accepted messages before everything else. What is waiting when the thread is free
+//! becomes one transaction, so that many callers share one flush to disk; while it is flushed, the next batch gathers by
+//! itself, without any wait that is made on purpose. Nobody is answered before the commit.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::checkpoint::Progress;
+use super::fault::{Fault, Outcome, explain};
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+use crate::store::{StoreError, StoreResult};
+
+/// Units of work that may wait, in each queue.
+const QUEUE: usize = 4096;
+/// Accepted messages that one transaction takes at most …
+const BATCH_ACCEPTS: usize = 256;
+/// … and other work that it takes at least, where so much is waiting: acknowledgements go first, but starve nobody.
+const BATCH_OTHERS: usize = 128;
+
+/// What a unit of work runs in: the connection inside a transaction, and the moment.
+pub(super) struct Unit<'a> {
+    /// The connection.
+    pub(super) db: &'a Connection,
+    /// The moment, by the store's clock.
+    pub(super) now: Timestamp,
+}
+
+/// Which queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// A sender waits for the acknowledgement.
+    Accept,
+    /// Everything else.
+    Other,
+}
+
+/// A unit of work that waits for its turn, without its type.
+trait Work: Send {
+    /// Whether its caller still waits; what nobody waits for is left out.
+    fn wanted(&self) -> bool;
+    /// Does it inside the transaction; true when it went well. May be called again after a rollback.
+    fn run(&mut self, unit: &Unit<'_>) -> bool;
+    /// Answers the caller: with what was found, or with why the transaction did not happen.
+    fn answer(self: Box<Self>, file: &std::path::Path, failure: Option<StoreError>);
+}
+
+struct Pending<T, F> {
+    work: F,
+    outcome: Option<Outcome<T>>,
+    reply: oneshot::Sender<StoreResult<T>>,
+}
+
+impl<T: Send, F: FnMut(&Unit<'_>) -> Outcome<T> + Send> Work for Pending<T, F> {
+    fn wanted(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    fn run(&mut self, unit: &Unit<'_>) -> bool {
+        let outcome = (self.work)(unit);
+        let well = outcome.is_ok();
+        self.outcome = Some(outcome);
+        well
+    }
+
+    fn answer(self: Box<Self>, file: &std::path::Path, failure: Option<StoreError>) {
+        let answer = match (failure, self.outcome) {
+            // A refusal (not found, lease lost) wrote nothing, so it holds whether or not the others were committed.
+            (_, Some(Err(fault))) => Err(fault.into_store_error(file)),
+            (Some(failure), _) => Err(failure),
+            (None, Some(Ok(value))) => Ok(value),
+            (None, None) => Err(StoreError::Unavailable { reason: "the work was not done".to_owned(), source: None }),
+        };
+        // The caller may have gone; there is nobody to tell.
+        let _gone = self.reply.send(answer);
+    }
+}
+
+#[derive(Default)]
+struct Queues {
+    accepts: VecDeque<Box<dyn Work>>,
+    others: VecDeque<Box<dyn Work>>,
+    closed: bool,
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    arrived: Condvar,
+}
+
+impl Shared {
+    /// A panic elsewhere leaves the queues whole: each change to them is one call.
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writer: a handle to its queues and its thread.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread on a connection of its own.
+    pub(super) fn start(db: Connection, file: PathBuf, clock: Clock, progress: Arc<Progress>) -> StoreResult<Self> {
+        let shared = Arc::new(Shared { queues: Mutex::new(Queues::default()), arrived: Condvar::new() });
+        let thread = Thread { shared: Arc::clone(&shared), db, file, clock, progress };
+        let handle = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|error| StoreError::unavailable("the thread that writes could not be started", error))?;
+        Ok(Self { shared, thread: Mutex::new(Some(handle)) })
+    }
+
+    /// Puts work into its queue. Full or closed queues refuse at once.
+    pub(super) fn submit<T, F>(&self, urgency: Urgency, work: F) -> StoreResult<oneshot::Receiver<StoreResult<T>>>
+    where
+        T: Send + 'static,
+        F: FnMut(&Unit<'_>) -> Outcome<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let pending = Box::new(Pending { work, outcome: None, reply });
+        {
+            let mut queues = self.shared.lock();
+            if queues.closed {
+                return Err(super::closed());
+            }
+            let queue = match urgency {
+                Urgency::Accept => &mut queues.accepts,
+                Urgency::Other => &mut queues.others,
+            };
+            if queue.len() >= QUEUE {
+                let reason = format!("{QUEUE} writes are waiting already; try again in a moment");
+                return Err(StoreError::Unavailable { reason, source: None });
+            }
+            queue.push_back(pending);
+        }
+        self.shared.arrived.notify_one();
+        Ok(answer)
+    }
+
+    /// Takes no more work, finishes what is waiting and ends the thread.
+    pub(super) fn close(&self) {
+        self.shared.lock().closed = true;
+        self.shared.arrived.notify_one();
+        let handle = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(handle) = handle
+            && handle.join().is_err()
+        {
+            tracing::error!("the thread that writes to the store had panicked");
+        }
+    }
+}
+
+/// What the thread owns.
+struct Thread {
+    shared: Arc<Shared>,
+    db: Connection,
+    file: PathBuf,
+    clock: Clock,
+    progress: Arc<Progress>,
+}
+
+impl Thread {
+    fn run(self) {
+        // Should anything here panic, whoever waits gets an error instead of silence.
+        let _closer = CloseOnDrop(&self.shared);
+        let mut batch = Vec::new();
+        while self.take(&mut batch) {
+            self.write(&mut batch);
+        }
+    }
+
+    /// Waits for work and takes a batch of it; false when there is none and will be none.
+    fn take(&self, batch: &mut Vec<Box<dyn Work>>) -> bool {
+        let mut queues = self.shared.lock();
+        while queues.accepts.is_empty() && queues.others.is_empty() {
+            if queues.closed {
+                return false;
+            }
+            queues = self.shared.arrived.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        }
+        let accepts = queues.accepts.len().min(BATCH_ACCEPTS);
+        batch.extend(queues.accepts.drain(..accepts));
+        let others = queues.others.len().min(BATCH_OTHERS);
+        batch.extend(queues.others.drain(..others));
+        true
+    }
+
+    /// Writes a batch in one transaction and answers everybody in it.
+    fn write(&self, batch: &mut Vec<Box<dyn Work>>) {
+        batch.retain(|work| work.wanted());
+        match self.try_together(batch) {
+            Ok(true) => batch.drain(..).for_each(|work| work.answer(&self.file, None)),
+            // One of them failed after it had begun to write. Undone together, each is done alone, so that only that one fails.
+            // This is rare enough that the usual way is spared a savepoint around each.
+            Ok(false) => {
+                for mut work in batch.drain(..) {
+                    let failure = self.try_alone(&mut *work).err().map(|error| explain(error, &self.file));
+                    work.answer(&self.file, failure);
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = %error, writes = batch.len(), "a batch of writes was not stored");
+                let error = explain(error, &self.file);
+                batch.drain(..).for_each(|work| work.answer(&self.file, Some(same(&error))));
+            }
+        }
+    }
+
+    /// True when committed; false when it was rolled back because one unit failed halfway.
+    fn try_together(&self, batch: &mut [Box<dyn Work>]) -> rusqlite::Result<bool> {
+        self.begin()?;
+        let before_all = self.db.total_changes();
+        for work in batch.iter_mut() {
+            let before = self.db.total_changes();
+            if !work.run(&self.unit()) && (self.db.total_changes() != before || self.db.is_autocommit()) {
+                self.roll_back()?;
+                return Ok(false);
+            }
+        }
+        self.commit(self.db.total_changes() != before_all)?;
+        Ok(true)
+    }
+
+    fn try_alone(&self, work: &mut dyn Work) -> rusqlite::Result<()> {
+        self.begin()?;
+        if work.run(&self.unit()) { self.commit(true) } else { self.roll_back() }
+    }
+
+    fn unit(&self) -> Unit<'_> {
+        Unit { db: &self.db, now: self.clock.now() }
+    }
+
+    fn begin(&self) -> rusqlite::Result<()> {
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(|_rows| ())
+    }
+
+    /// Commits; a commit that fails is undone, so that nothing of it is there.
+    fn commit(&self, wrote: bool) -> rusqlite::Result<()> {
+        let committed = self.db.prepare_cached("COMMIT")?.execute([]);
+        if let Err(error) = committed {
+            self.roll_back()?;
+            return Err(error);
+        }
+        if wrote {
+            self.progress.committed();
+        }
+        Ok(())
+    }
+
+    fn roll_back(&self) -> rusqlite::Result<()> {
+        // Some errors (a full disk) end the transaction by themselves.
+        if self.db.is_autocommit() { Ok(()) } else { self.db.execute_batch("ROLLBACK") }
+    }
+}
+
+struct CloseOnDrop<'a>(&'a Shared);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        let mut queues = self.0.lock();
+        queues.closed = true;
+        // Dropping the work drops its senders, which tells its callers.
+        queues.accepts.clear();
+        queues.others.clear();
+    }
+}
+
+/// The same failure for the next caller.
+fn same(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Corrupt { place, reason } => StoreError::Corrupt { place: place.clone(), reason: reason.clone() },
+        StoreError::Unavailable { reason, .. } => StoreError::Unavailable { reason: reason.clone(), source: None },
+        other => StoreError::Unavailable { reason: other.to_string(), source: None },
+    }
+}
+
+/// Leaves work with nothing to say.
+pub(super) fn done(changed: usize, what: &'static str) -> Outcome<()> {
+    if changed == 0 { Err(Fault::Refused(StoreError::NotFound { what })) } else { Ok(()) }
+}
