@@ -17,8 +17,8 @@ mod inbox;
 mod jobs;
 mod outbox;
 mod people;
-mod tokens;
 mod sqlite;
+mod tokens;
 mod turns;
 
 use std::fmt;

@@ -361,9 +361,11 @@ fn join_turn(unit: &Unit<'_>, new: &NewInbound, user: UserId, conversation: Conv
         return Ok(None);
     }
     let due = now.saturating_add(debounce.wait_millis).min(until);
-    unit.db
-        .prepare_cached("UPDATE turns SET texts = texts + 1, last_text_at = ?2, due = ?3 WHERE number = ?1")?
-        .execute(params![last.number, now, due])?;
+    unit.db.prepare_cached("UPDATE turns SET texts = texts + 1, last_text_at = ?2, due = ?3 WHERE number = ?1")?.execute(params![
+        last.number,
+        now,
+        due
+    ])?;
     Ok(Some(Place { turn_id: last.turn_id, number: last.number, entry: last.texts }))
 }
 
@@ -417,9 +419,11 @@ fn take_effect(unit: &Unit<'_>, new: &NewInbound, action: &Action, receipt: &Rec
             if release_held(unit, effect, receipt)? {
                 return Ok(());
             }
-            unit.db
-                .prepare_cached("UPDATE turns SET answer_id = ?2, answer = ?3 WHERE id = ?1")?
-                .execute(params![receipt.turn_id, reply_id, text])?;
+            unit.db.prepare_cached("UPDATE turns SET answer_id = ?2, answer = ?3 WHERE id = ?1")?.execute(params![
+                receipt.turn_id,
+                reply_id,
+                text
+            ])?;
             if *effect == Effect::NewConversation {
                 unit.db
                     .prepare_cached("UPDATE conversations SET closed = 1 WHERE user_id = ?1 AND id = ?2")?
@@ -472,15 +476,15 @@ fn release_held(unit: &Unit<'_>, effect: &Effect, receipt: &Receipt) -> Outcome<
 
 /// The newest value of each key, within the bound: what was just sent first, then what was there, in the order of the keys.
 fn keep_metadata(unit: &Unit<'_>, user: UserId, sent: &CallerMetadata) -> Outcome<()> {
-    let stored: Json<CallerMetadata> = unit
-        .db
-        .prepare_cached("SELECT caller_metadata FROM people WHERE user_id = ?1")?
-        .query_row([user], |row| row.get(0))?;
+    let stored: Json<CallerMetadata> =
+        unit.db.prepare_cached("SELECT caller_metadata FROM people WHERE user_id = ?1")?.query_row([user], |row| row.get(0))?;
     let merged = merge_metadata(sent, stored.0.clone());
     if merged != stored.0 {
-        unit.db
-            .prepare_cached("UPDATE people SET caller_metadata = ?2, updated_at = ?3 WHERE user_id = ?1")?
-            .execute(params![user, Json(merged), unit.now])?;
+        unit.db.prepare_cached("UPDATE people SET caller_metadata = ?2, updated_at = ?3 WHERE user_id = ?1")?.execute(params![
+            user,
+            Json(merged),
+            unit.now
+        ])?;
     }
     Ok(())
 }

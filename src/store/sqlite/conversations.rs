@@ -39,9 +39,7 @@ pub(super) fn list(db: &Connection, user: UserId, request: &PageRequest) -> Outc
     let from = from.unwrap_or(Place { numbers: [i64::MAX], id: vec![0xff; 17] });
     let [last_message] = from.numbers;
     let found = db
-        .prepare_cached(select_conversation!(
-            "AND (c.last_message, c.id) < (?2, ?3) ORDER BY c.last_message DESC, c.id DESC LIMIT ?4"
-        ))?
+        .prepare_cached(select_conversation!("AND (c.last_message, c.id) < (?2, ?3) ORDER BY c.last_message DESC, c.id DESC LIMIT ?4"))?
         .query_map(params![user, last_message, from.id, cursor::ask_for(request.limit)], rows::conversation)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let place = |conversation: &Conversation| Place {
@@ -94,11 +92,7 @@ pub(super) fn delete(unit: &Unit<'_>, user: UserId, id: ConversationId) -> Outco
         )?
         .execute(params![user, id, unit.now])?;
     lanes::refresh_deliveries(unit, user)?;
-    if leased.is_some_and(|number| turns.contains(&number)) {
-        lanes::free_turns(unit, user)
-    } else {
-        lanes::refresh_turns(unit, user)
-    }
+    if leased.is_some_and(|number| turns.contains(&number)) { lanes::free_turns(unit, user) } else { lanes::refresh_turns(unit, user) }
 }
 
 /// A message's row with its place in the table.
@@ -159,9 +153,7 @@ fn like_pattern(text: &str) -> String {
 /// The newest messages before a place, oldest first.
 pub(super) fn recent(db: &Connection, user: UserId, id: ConversationId, before: i64, limit: usize) -> Outcome<Vec<Message>> {
     let mut found = db
-        .prepare_cached(select_message!(
-            "AND m.conversation_id = ?2 AND m.sequence < ?3 ORDER BY m.slot DESC, m.entry DESC LIMIT ?4"
-        ))?
+        .prepare_cached(select_message!("AND m.conversation_id = ?2 AND m.sequence < ?3 ORDER BY m.slot DESC, m.entry DESC LIMIT ?4"))?
         .query_map(params![user, id, before, i64::try_from(limit).unwrap_or(i64::MAX)], rows::message)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     found.reverse();

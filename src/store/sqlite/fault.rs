@@ -63,9 +63,7 @@ pub(super) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
     };
     let reason = match code {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-            return corrupt(format!(
-                "{error}; keep the file aside and restore a copy of it, or try `sqlite3 {name} .recover` on a copy"
-            ));
+            return corrupt(format!("{error}; keep the file aside and restore a copy of it, or try `sqlite3 {name} .recover` on a copy"));
         }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             format!("another process kept {name} locked longer than {} s; end it, or try again", super::open::WAIT.as_secs())

@@ -93,7 +93,8 @@ pub(super) fn list(db: &Connection, now: Timestamp, filter: JobFilter, request: 
             ),
             JobFilter::All => concat!("SELECT ", reply_columns!(), " FROM turns t WHERE t.number > ?2 ORDER BY t.number LIMIT ?3"),
         };
-        let found = db.prepare_cached(sql)?.query_map(params![now, after, wanted], |row| reply(row, now))?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let found =
+            db.prepare_cached(sql)?.query_map(params![now, after, wanted], |row| reply(row, now))?.collect::<rusqlite::Result<Vec<_>>>()?;
         jobs.extend(found);
     }
     let room = wanted - i64::try_from(jobs.len()).unwrap_or(wanted);
@@ -111,7 +112,10 @@ pub(super) fn list(db: &Connection, now: Timestamp, filter: JobFilter, request: 
             ),
             JobFilter::All => concat!("SELECT ", delivery_columns!(), " FROM outbox o WHERE o.number > ?2 ORDER BY o.number LIMIT ?3"),
         };
-        let found = db.prepare_cached(sql)?.query_map(params![now, after, room], |row| delivery(row, now))?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let found = db
+            .prepare_cached(sql)?
+            .query_map(params![now, after, room], |row| delivery(row, now))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         jobs.extend(found);
     }
     let place = |listed: &Listed| Place { numbers: [i64::from(listed.job.kind == JobKind::Deliver), listed.number], id: Vec::new() };
@@ -202,7 +206,9 @@ fn discard_turn(unit: &Unit<'_>, user: UserId, id: TurnId) -> Outcome<()> {
 
 fn discard_message(unit: &Unit<'_>, user: UserId, id: OutboundId) -> Outcome<()> {
     unit.db
-        .prepare_cached("UPDATE outbox SET state = 'canceled', error = 'discarded by an operator', due = ?3 WHERE id = ?1 AND user_id = ?2")?
+        .prepare_cached(
+            "UPDATE outbox SET state = 'canceled', error = 'discarded by an operator', due = ?3 WHERE id = ?1 AND user_id = ?2",
+        )?
         .execute(params![id, user, unit.now])?;
     // A dead holder's lane, or one that waits behind this message, goes on.
     let leased: Option<Id> = unit

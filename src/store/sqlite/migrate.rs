@@ -64,7 +64,10 @@ mod tests {
     fn the_role_external_leaves_every_place_of_an_endpoint() {
         let db = Connection::open_in_memory().unwrap();
         apply_after(&db, 0).unwrap();
-        let plans = ["people SET preferred_endpoint = NULL WHERE lower(preferred_endpoint) = 'external'", "messages SET endpoint = NULL WHERE lower(endpoint) = 'external'"];
+        let plans = [
+            "people SET preferred_endpoint = NULL WHERE lower(preferred_endpoint) = 'external'",
+            "messages SET endpoint = NULL WHERE lower(endpoint) = 'external'",
+        ];
         for plan in plans {
             let detail: String = db.query_row(&format!("EXPLAIN QUERY PLAN UPDATE {plan}"), [], |row| row.get(3)).unwrap();
             assert!(detail.contains("_at_role"), "{plan} reads the whole table: {detail}");

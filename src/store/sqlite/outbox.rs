@@ -9,7 +9,9 @@ use super::writer::Unit;
 use crate::domain::delivery::{DeliveryStatus, OutboundMessage, OutboundState, StatusReport};
 use crate::domain::ids::{OutboundId, UserId};
 use crate::domain::time::Timestamp;
-use crate::store::{Consent, DeliveryLease, DeliveryOutcome, DeliveryWork, LEASE, Leased, LeasedDelivery, Looked, Owner, StatusRecorded, StoreError};
+use crate::store::{
+    Consent, DeliveryLease, DeliveryOutcome, DeliveryWork, LEASE, Leased, LeasedDelivery, Looked, Owner, StatusRecorded, StoreError,
+};
 
 /// Messages of one lane that are withdrawn on the way in one call.
 const WITHDRAWN_AT_ONCE: usize = 64;
@@ -35,10 +37,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 }
 
 fn head(db: &Connection, user: UserId) -> Outcome<Option<Row>> {
-    let sql = concat!(
-        outbox_row!(),
-        " WHERE o.user_id = ?1 AND o.state IN ('ready', 'sending', 'checking') ORDER BY o.number LIMIT 1"
-    );
+    let sql = concat!(outbox_row!(), " WHERE o.user_id = ?1 AND o.state IN ('ready', 'sending', 'checking') ORDER BY o.number LIMIT 1");
     Ok(db.prepare_cached(sql)?.query_row([user], row).optional()?)
 }
 
@@ -115,9 +114,7 @@ fn lease_message(unit: &Unit<'_>, owner: &Owner, row: Row) -> Outcome<LeasedDeli
 
 /// Gives the lane back, whoever held it.
 pub(super) fn free_lane(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
-    unit.db
-        .prepare_cached("UPDATE activity SET delivery_owner = NULL, delivery_leased = NULL WHERE user_id = ?1")?
-        .execute([user])?;
+    unit.db.prepare_cached("UPDATE activity SET delivery_owner = NULL, delivery_leased = NULL WHERE user_id = ?1")?.execute([user])?;
     lanes::refresh_deliveries(unit, user)
 }
 
@@ -245,9 +242,11 @@ pub(super) fn record_status(unit: &Unit<'_>, report: &StatusReport) -> Outcome<S
     if status.is_some_and(|status| status.advanced_by(report.status) == status) {
         return Ok(StatusRecorded::Unchanged);
     }
-    unit.db
-        .prepare_cached("UPDATE outbox SET status = ?2, error = coalesce(?3, error) WHERE number = ?1")?
-        .execute(params![number, report.status, report.error_code.clone().map(carrier_error)])?;
+    unit.db.prepare_cached("UPDATE outbox SET status = ?2, error = coalesce(?3, error) WHERE number = ?1")?.execute(params![
+        number,
+        report.status,
+        report.error_code.clone().map(carrier_error)
+    ])?;
     Ok(StatusRecorded::Advanced)
 }
 

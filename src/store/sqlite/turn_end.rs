@@ -52,9 +52,11 @@ pub(super) fn reserve(unit: &Unit<'_>, lease: &TurnLease, rules: BalanceRules, c
     let balance = balance.plus(Credits(turn.reserved));
     let enough = balance >= credits;
     let held = if enough { credits } else { Credits::ZERO };
-    unit.db
-        .prepare_cached("UPDATE activity SET balance = ?2, refilled_at = ?3 WHERE user_id = ?1")?
-        .execute(params![lease.user_id, balance.minus(held), refilled_at])?;
+    unit.db.prepare_cached("UPDATE activity SET balance = ?2, refilled_at = ?3 WHERE user_id = ?1")?.execute(params![
+        lease.user_id,
+        balance.minus(held),
+        refilled_at
+    ])?;
     unit.db.prepare_cached("UPDATE turns SET reserved = ?2 WHERE number = ?1")?.execute(params![turn.number, held])?;
     Ok(if enough { Reservation::Held } else { Reservation::Insufficient { balance } })
 }
@@ -170,9 +172,11 @@ pub(super) fn add_entry(unit: &Unit<'_>, turn: &Turn, entry: &Entry<'_>) -> Outc
             entry.model,
             unit.now
         ])?;
-    unit.db
-        .prepare_cached("UPDATE turns SET reply_slot = ?2, reply_entry = ?3 WHERE number = ?1")?
-        .execute(params![turn.number, slot, last_entry + 1])?;
+    unit.db.prepare_cached("UPDATE turns SET reply_slot = ?2, reply_entry = ?3 WHERE number = ?1")?.execute(params![
+        turn.number,
+        slot,
+        last_entry + 1
+    ])?;
     Ok(())
 }
 
@@ -250,10 +254,9 @@ pub(super) fn release(unit: &Unit<'_>, lease: &TurnLease, release: &TurnRelease)
     let turn = held(unit, lease)?;
     settle(unit, &turn, Credits::ZERO)?;
     match release {
-        TurnRelease::Retry { due, error } => unit
-            .db
-            .prepare_cached("UPDATE turns SET due = ?2, error = ?3 WHERE number = ?1")?
-            .execute(params![turn.number, due, error])?,
+        TurnRelease::Retry { due, error } => {
+            unit.db.prepare_cached("UPDATE turns SET due = ?2, error = ?3 WHERE number = ?1")?.execute(params![turn.number, due, error])?
+        }
         TurnRelease::Dead { error } => unit
             .db
             .prepare_cached("UPDATE turns SET state = 'dead', due = ?2, error = ?3 WHERE number = ?1")?

@@ -82,9 +82,7 @@ fn both_sides(db: &Connection, user: UserId, conversation: ConversationId, turn:
 
 /// The person's newest event.
 pub(super) fn latest_event(db: &Connection, user: UserId) -> Outcome<i64> {
-    let event = db
-        .prepare_cached("SELECT latest_event FROM activity WHERE user_id = ?1")?
-        .query_row([user], |row| row.get(0))
-        .optional()?;
+    let event =
+        db.prepare_cached("SELECT latest_event FROM activity WHERE user_id = ?1")?.query_row([user], |row| row.get(0)).optional()?;
     Ok(event.unwrap_or(0))
 }

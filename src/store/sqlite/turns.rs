@@ -90,10 +90,8 @@ pub(super) fn lease(unit: &Unit<'_>, owner: &Owner, limit: usize, limits: &Daily
     for user in lanes {
         work.extend(lease_lane(unit, owner, user, limits)?);
     }
-    let next_due = unit
-        .db
-        .prepare_cached("SELECT min(turn_next) FROM activity WHERE turn_next IS NOT NULL")?
-        .query_row([], |row| row.get(0))?;
+    let next_due =
+        unit.db.prepare_cached("SELECT min(turn_next) FROM activity WHERE turn_next IS NOT NULL")?.query_row([], |row| row.get(0))?;
     Ok(Leased { work, next_due })
 }
 
@@ -236,9 +234,11 @@ fn count_turn(unit: &Unit<'_>, user: UserId, limits: &DailyLimits) -> Outcome<Op
     if limits.all > 0 && all.unwrap_or(0) >= limits.all {
         return Ok(Some(Refusal::TotalLimit));
     }
-    unit.db
-        .prepare_cached("UPDATE activity SET turns_day = ?2, turns_today = ?3 WHERE user_id = ?1")?
-        .execute(params![user, limits.day, mine + 1])?;
+    unit.db.prepare_cached("UPDATE activity SET turns_day = ?2, turns_today = ?3 WHERE user_id = ?1")?.execute(params![
+        user,
+        limits.day,
+        mine + 1
+    ])?;
     if all.is_none() {
         // The first turn of a day forgets the days before.
         unit.db.prepare_cached("DELETE FROM daily_turns WHERE day < ?1")?.execute([&limits.day])?;

@@ -71,17 +71,16 @@ pub(super) fn release(unit: &Unit<'_>, owner: &Owner) -> Outcome<usize> {
 /// Extends everything a process holds.
 pub(super) fn renew(unit: &Unit<'_>, owner: &Owner) -> Outcome<usize> {
     let until = unit.now.after(LEASE);
-    let turns =
-        unit.db.prepare_cached("UPDATE activity SET turn_next = ?2 WHERE turn_owner = ?1")?.execute(params![owner.0, until])?;
-    let deliveries = unit
-        .db
-        .prepare_cached("UPDATE activity SET delivery_next = ?2 WHERE delivery_owner = ?1")?
-        .execute(params![owner.0, until])?;
+    let turns = unit.db.prepare_cached("UPDATE activity SET turn_next = ?2 WHERE turn_owner = ?1")?.execute(params![owner.0, until])?;
+    let deliveries =
+        unit.db.prepare_cached("UPDATE activity SET delivery_next = ?2 WHERE delivery_owner = ?1")?.execute(params![owner.0, until])?;
     Ok(turns + deliveries)
 }
 
 /// Whether the file can be read and written: the transaction that this runs in holds the write lock.
 pub(super) fn check(unit: &Unit<'_>) -> Outcome<()> {
-    unit.db.prepare_cached("INSERT INTO meta (key, value) VALUES ('checked', ?1) ON CONFLICT DO UPDATE SET value = ?1")?.execute([unit.now.to_string()])?;
+    unit.db
+        .prepare_cached("INSERT INTO meta (key, value) VALUES ('checked', ?1) ON CONFLICT DO UPDATE SET value = ?1")?
+        .execute([unit.now.to_string()])?;
     Ok(())
 }

@@ -1,0 +1,75 @@
+//! Taking in messages.
+
+use scrubjay::domain::user::Preferences;
+use scrubjay::store::{Accepted, PageRequest};
+
+use super::fixture::{ANN, Fixture, NOON, phone};
+
+pub(super) async fn a_first_text_makes_the_person_and_the_conversation(f: Fixture) {
+    let receipt = f.texted(ANN, "hello").await;
+    assert!(receipt.is_new_user);
+
+    let user = f.store.find_user(receipt.user_id).await.unwrap().unwrap();
+    assert_eq!(user.phone, Some(phone(ANN)));
+    assert_eq!(user.email, "+15550000001@sms.librechat.ai");
+    assert_eq!(user.name, "SMS User +15550000001");
+    assert_eq!(user.username, "sms_15550000001");
+    assert_eq!((user.provider.as_str(), user.role.as_str(), user.email_verified), ("sms", "USER", true));
+    assert_eq!((user.message_count, user.first_contact, user.last_sms), (1, NOON, NOON));
+    assert_eq!((user.preferences, user.balance, user.blocked), (Preferences::default(), None, false));
+    assert_eq!(f.store.find_user_by_phone(&phone(ANN)).await.unwrap().map(|user| user.id), Some(receipt.user_id));
+
+    let conversation = f.store.find_conversation(receipt.user_id, receipt.conversation_id).await.unwrap().unwrap();
+    assert_eq!(conversation.title, "SMS Chat +15550000001");
+    assert_eq!((conversation.source.as_str(), conversation.message_count, conversation.closed), ("sms", 1, false));
+    assert_eq!((conversation.endpoint, conversation.phone), (None, Some(phone(ANN))));
+
+    let messages = f.messages(receipt.user_id, receipt.conversation_id).await;
+    assert_eq!(messages.len(), 1);
+    assert_eq!((messages[0].id, messages[0].turn_id, messages[0].text.as_str()), (receipt.message_id, receipt.turn_id, "hello"));
+    assert_eq!((messages[0].sequence, messages[0].parent_id), (None, None), "its place comes with its turn");
+}
+
+pub(super) async fn a_repeat_gets_the_receipt_of_the_first_time(f: Fixture) {
+    let first = f.text(ANN, "hello");
+    let receipt = f.stored(first.clone()).await;
+    f.texted(ANN, "in between").await;
+    f.advance(90 * 24 * 3_600_000);
+    let mut again = f.text(ANN, "hello");
+    again.door = first.door;
+    assert_eq!(f.store.accept(again).await.unwrap(), Accepted::Repeat(receipt));
+    assert_eq!(f.store.find_user(receipt.user_id).await.unwrap().unwrap().message_count, 2);
+
+    let api = f.stored(f.call(ANN, "once", Some("key-1"))).await;
+    assert_eq!(f.store.accept(f.call(ANN, "once", Some("key-1"))).await.unwrap(), Accepted::Repeat(api));
+    assert_eq!(f.store.accept(f.call(ANN, "another body", Some("key-1"))).await.unwrap(), Accepted::OtherBody);
+    let without_key = f.stored(f.call(ANN, "once", None)).await;
+    assert_ne!(without_key.message_id, api.message_id);
+}
+
+pub(super) async fn fifty_first_texts_at_once_make_one_person_and_one_chain(f: Fixture) {
+    let texts: Vec<_> = (0..50).map(|number| f.text(ANN, &format!("text {number}"))).collect();
+    let waiting: Vec<_> = texts
+        .into_iter()
+        .map(|text| {
+            let store = f.store.clone();
+            tokio::spawn(async move { store.accept(text).await.unwrap() })
+        })
+        .collect();
+    let mut receipts = Vec::new();
+    for task in waiting {
+        match task.await.unwrap() {
+            Accepted::Stored(receipt) => receipts.push(receipt),
+            other => panic!("it was not stored: {other:?}"),
+        }
+    }
+    assert_eq!(receipts.iter().filter(|receipt| receipt.is_new_user).count(), 1);
+    assert!(receipts.iter().all(|receipt| receipt.user_id == receipts[0].user_id));
+    assert!(receipts.iter().all(|receipt| receipt.conversation_id == receipts[0].conversation_id));
+    assert_eq!(f.store.list_users(PageRequest::first(10)).await.unwrap().items.len(), 1);
+
+    f.drain().await;
+    let (user, conversation) = (receipts[0].user_id, receipts[0].conversation_id);
+    assert_eq!(f.messages(user, conversation).await.len(), 100);
+    f.assert_chain(user, conversation).await;
+}

@@ -1,0 +1,267 @@
+//! A fresh store, a clock that stands still, and short ways to say what cases need.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use scrubjay::clock::Clock;
+use scrubjay::config::sections::{Backend, Json, MongoDb, Sqlite, Storage};
+use scrubjay::domain::delivery::ReplyRoute;
+use scrubjay::domain::endpoint::Endpoint;
+use scrubjay::domain::ids::{ConversationId, MessageId, UserId};
+use scrubjay::domain::ledger::{Credits, Usage};
+use scrubjay::domain::message::{CallerMetadata, Message};
+use scrubjay::domain::phone::PhoneNumber;
+use scrubjay::domain::time::Timestamp;
+use scrubjay::domain::turn::{LeasedTurn, NewReply, TurnRequest};
+use scrubjay::store::{
+    Accepted, Action, ApiRepeat, CompletedTurn, ConversationTarget, DailyLimits, Debounce, DeliveryOutcome, Door, LeasedDelivery,
+    MessageFilter, NewInbound, NewOutbound, NewPerson, Owner, PageRequest, Receipt, SharedStore, TurnOutcome,
+};
+
+/// Two people of most cases.
+pub(super) const ANN: &str = "+15550000001";
+pub(super) const BOB: &str = "+15550000002";
+
+/// When every case begins: 2026-11-22, noon UTC.
+pub(super) const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
+
+/// No daily limits.
+pub(super) fn no_limits() -> DailyLimits {
+    limits(0, 0)
+}
+
+/// Daily limits of the day of [`NOON`].
+pub(super) fn limits(per_person: u32, all: u32) -> DailyLimits {
+    DailyLimits { day: "2026-11-22".to_owned(), per_person, all }
+}
+
+/// A number.
+pub(super) fn phone(number: &str) -> PhoneNumber {
+    PhoneNumber::from_stored(number).unwrap()
+}
+
+/// A store in a folder of its own.
+pub(super) struct Fixture {
+    pub(super) store: SharedStore,
+    pub(super) clock: Clock,
+    pub(super) settings: Storage,
+    /// Removed with it.
+    pub(super) folder: tempfile::TempDir,
+    next: AtomicU64,
+}
+
+impl Fixture {
+    pub(super) fn open(backend: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::set_to(NOON);
+        let settings = settings(backend, folder.path());
+        let store = scrubjay::store::open(&settings, clock.clone()).unwrap();
+        Self { store, clock, settings, folder, next: AtomicU64::new(1) }
+    }
+
+    /// The same data through another opened store, as another process has it.
+    pub(super) fn open_again(&self) -> SharedStore {
+        scrubjay::store::open(&self.settings, self.clock.clone()).unwrap()
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        Owner("host/1/1/a".to_owned())
+    }
+
+    pub(super) fn other_owner(&self) -> Owner {
+        Owner("host/2/1/b".to_owned())
+    }
+
+    pub(super) fn advance(&self, millis: u64) {
+        self.clock.advance(Duration::from_millis(millis));
+    }
+
+    /// A text through a gateway, each its own turn, with a way back.
+    pub(super) fn text(&self, from: &str, text: &str) -> NewInbound {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        NewInbound {
+            door: Door::Gateway { name: "twilio".to_owned(), message_id: format!("SM{number:032}") },
+            phone: phone(from),
+            text: text.to_owned(),
+            attachments: Vec::new(),
+            caller_metadata: CallerMetadata::new(),
+            received_at: self.clock.now(),
+            person: NewPerson { id: self.clock.user_id(), email_domain: "sms.librechat.ai".to_owned(), start_credits: None },
+            conversation: ConversationTarget::ByPhone { not_before: None },
+            new_conversation_id: self.clock.conversation_id(),
+            title: None,
+            source: "sms".to_owned(),
+            message_id: self.clock.message_id(),
+            turn_id: self.clock.turn_id(),
+            request: TurnRequest::default(),
+            route: Some(ReplyRoute { gateway: "twilio".to_owned(), from: "+15559990000".to_owned() }),
+            action: Action::Reply { debounce: None },
+        }
+    }
+
+    /// A text through a gateway that may be gathered with others: 1.5 s after the last, 10 s after the first.
+    pub(super) fn gathered(&self, from: &str, text: &str) -> NewInbound {
+        let debounce = Some(Debounce { wait_millis: 1_500, max_millis: 10_000 });
+        NewInbound { action: Action::Reply { debounce }, ..self.text(from, text) }
+    }
+
+    /// A message through the API.
+    pub(super) fn call(&self, from: &str, text: &str, key: Option<&str>) -> NewInbound {
+        let repeat = key.map(|key| ApiRepeat { key: key.to_owned(), fingerprint: [text.len() as u8; 32] });
+        NewInbound { door: Door::Api { repeat }, route: None, ..self.text(from, text) }
+    }
+
+    /// Stores a message that must be new.
+    pub(super) async fn stored(&self, new: NewInbound) -> Receipt {
+        match self.store.accept(new).await.unwrap() {
+            Accepted::Stored(receipt) => receipt,
+            other => panic!("it was not stored: {other:?}"),
+        }
+    }
+
+    /// Stores a text of somebody.
+    pub(super) async fn texted(&self, from: &str, text: &str) -> Receipt {
+        self.stored(self.text(from, text)).await
+    }
+
+    /// Leases every due turn.
+    pub(super) async fn lease(&self) -> Vec<LeasedTurn> {
+        self.store.lease_turns(&self.owner(), 100, &no_limits()).await.unwrap().work
+    }
+
+    /// Leases the one turn that is due.
+    pub(super) async fn lease_one(&self) -> LeasedTurn {
+        let mut work = self.lease().await;
+        assert_eq!(work.len(), 1, "one turn is due");
+        work.remove(0)
+    }
+
+    pub(super) fn reply(&self, text: &str) -> NewReply {
+        NewReply {
+            message_id: self.clock.message_id(),
+            text: text.to_owned(),
+            endpoint: Endpoint::parse("openAI").unwrap(),
+            model: "small".to_owned(),
+            usage: Usage { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 },
+            unfinished: false,
+        }
+    }
+
+    /// Parts of a reply as sent.
+    pub(super) fn outgoing(&self, bodies: &[&str]) -> Vec<NewOutbound> {
+        let part = |body: &&str| NewOutbound {
+            id: self.clock.outbound_id(),
+            body: (*body).to_owned(),
+            segments: 1,
+            held: false,
+            expires_at: self.clock.now().after(Duration::from_secs(4 * 3600)),
+        };
+        bodies.iter().map(part).collect()
+    }
+
+    /// An answer that also leaves for the phone.
+    pub(super) fn answered(&self, text: &str, outgoing: &[&str]) -> TurnOutcome {
+        TurnOutcome::Answered { reply: self.reply(text), outgoing: self.outgoing(outgoing), charge: Credits::ZERO }
+    }
+
+    /// Answers a leased turn.
+    pub(super) async fn answer(&self, turn: &LeasedTurn, text: &str) -> CompletedTurn {
+        self.store.complete_turn(&turn.lease, self.answered(text, &[])).await.unwrap()
+    }
+
+    /// Answers everything until nothing is due, each with `re: ` and its texts.
+    pub(super) async fn drain(&self) {
+        loop {
+            let work = self.lease().await;
+            if work.is_empty() && self.store.lease_turns(&self.owner(), 1, &no_limits()).await.unwrap().work.is_empty() {
+                return;
+            }
+            for turn in work {
+                let texts: Vec<&str> = turn.texts.iter().map(|text| text.text.as_str()).collect();
+                self.answer(&turn, &format!("re: {}", texts.join("+"))).await;
+            }
+        }
+    }
+
+    /// Leases every due delivery.
+    pub(super) async fn deliveries(&self) -> Vec<LeasedDelivery> {
+        self.store.lease_deliveries(&self.owner(), 100).await.unwrap().work
+    }
+
+    /// Leases the one delivery that is due.
+    pub(super) async fn delivery(&self) -> LeasedDelivery {
+        let mut work = self.deliveries().await;
+        assert_eq!(work.len(), 1, "one delivery is due");
+        work.remove(0)
+    }
+
+    /// The carrier takes everything; returns what it was given, in order.
+    pub(super) async fn send_all(&self) -> Vec<String> {
+        let mut sent = Vec::new();
+        loop {
+            let work = self.deliveries().await;
+            if work.is_empty() {
+                return sent;
+            }
+            for delivery in work {
+                let outcome = DeliveryOutcome::Accepted {
+                    gateway_message_id: format!("OUT{}", self.next.fetch_add(1, Ordering::Relaxed)),
+                    status: scrubjay::domain::delivery::DeliveryStatus::Queued,
+                };
+                self.store.record_delivery(&delivery.lease, outcome).await.unwrap();
+                sent.push(delivery.message.body);
+            }
+        }
+    }
+
+    /// A conversation's messages, in its order, read page by page.
+    pub(super) async fn messages(&self, user: UserId, conversation: ConversationId) -> Vec<Message> {
+        let filter = MessageFilter { conversation_id: Some(conversation), search: None };
+        let mut found = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.store.list_messages(user, filter.clone(), PageRequest { cursor, limit: 7 }).await.unwrap();
+            found.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() {
+                return found;
+            }
+        }
+    }
+
+    /// What a conversation says, in its order.
+    pub(super) async fn said(&self, receipt: Receipt) -> Vec<String> {
+        self.messages(receipt.user_id, receipt.conversation_id).await.into_iter().map(|message| message.text).collect()
+    }
+
+    /// Checks that a conversation is one chain from the root, numbered from 1 without a gap.
+    pub(super) async fn assert_chain(&self, user: UserId, conversation: ConversationId) {
+        let mut parent = MessageId::ROOT;
+        for (index, message) in self.messages(user, conversation).await.into_iter().enumerate() {
+            assert_eq!(message.sequence, Some(index as i64 + 1), "its place");
+            assert_eq!(message.parent_id, Some(parent), "its parent");
+            parent = message.id;
+        }
+    }
+}
+
+/// Settings of a backend in a folder.
+pub(super) fn settings(backend: &str, folder: &std::path::Path) -> Storage {
+    let backend = match backend {
+        "sqlite" => Backend::Sqlite,
+        other => panic!("no settings for {other}"),
+    };
+    Storage {
+        backend,
+        path: folder.join("data"),
+        sqlite: Sqlite { readers: 2, cache_mib: 1 },
+        json: Json { path: String::new() },
+        mongodb: MongoDb {
+            uri: String::new().into(),
+            database: String::new(),
+            memory_collection: String::new(),
+            todo_collection: String::new(),
+            collection_prefix: String::new(),
+        },
+    }
+}
