@@ -25,6 +25,8 @@ pub(super) struct Draft {
     pub(super) named: BTreeMap<String, Origin>,
     /// What relative paths start from where the layer is no file.
     pub(super) working_dir: PathBuf,
+    /// Whether only names matter, as in a profile that is not chosen: its secrets may lie on another machine.
+    pub(super) names_only: bool,
 }
 
 /// A secret is a line or a PEM block; more is the wrong file.
@@ -151,6 +153,9 @@ impl Draft {
 
     /// Sets a key to the content of a file, without the line end that editors leave.
     fn set_from_file(&mut self, key: String, path: &str, origin: Origin) {
+        if self.names_only {
+            return;
+        }
         let base = origin.file.as_deref().and_then(Path::parent).unwrap_or(&self.working_dir);
         let full = base.join(path);
         match secret_in(path, &full) {

@@ -357,7 +357,7 @@ fn lay_profiles(file: toml_file::TomlFile, path: &Path, chosen: Option<&str>, dr
         if chosen == Some(name.as_str()) {
             draft.lay_toml(entries, Layer::Profile, Some(path), &prefix);
         } else {
-            let mut aside = Draft { working_dir: draft.working_dir.clone(), named: draft.named.clone(), ..Draft::default() };
+            let mut aside = Draft { names_only: true, named: draft.named.clone(), ..Draft::default() };
             aside.lay_toml(entries, Layer::Profile, Some(path), &prefix);
             draft.problems.append(&mut aside.problems);
         }

@@ -35,6 +35,15 @@ fn unknown_keys_name_the_nearest() {
 }
 
 #[test]
+fn a_profile_that_is_not_chosen_is_looked_through_for_names_only() {
+    let toml = "[profiles.far.auth]\njwt_secret_file = \"/run/secrets/elsewhere\"\n[profiles.far.server]\nlisten = 5\n";
+    World::toml(toml).config();
+    let mut chosen = World::toml(toml);
+    chosen.sources.profile = Some("far".to_owned());
+    assert_eq!(chosen.problems().len(), 2);
+}
+
+#[test]
 fn sections_and_values_are_told_apart() {
     reported(&World::toml("server = 5\n"), "config.toml:1: server: is a section of settings, not one value");
     reported(&World::toml("[server.listen]\nx = 1\n"), "config.toml:1: server.listen: must be one value, not a table");

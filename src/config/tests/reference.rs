@@ -93,3 +93,32 @@ fn what_is_shown_has_every_key_once() {
     }
     assert!(unique.contains(&"endpoints.demo.max_tokens".to_owned()));
 }
+
+#[test]
+fn the_guide_names_every_alias_and_its_examples_load() {
+    let guide = include_str!("../../../docs/configuration.md");
+    let (_, table) = guide.split_once("### Names that others use").unwrap();
+    for (alias, _) in super::super::variables::ALIASES {
+        assert!(table.contains(&format!("`{alias}`")), "{alias}");
+    }
+    let examples = |language: &str| {
+        let fence = format!("```{language}\n");
+        guide.split(&fence).skip(1).map(|text| text.split_once("```").unwrap().0.to_owned()).collect::<Vec<_>>()
+    };
+    let toml = examples("toml");
+    assert_eq!(toml.len(), 4);
+    for example in toml {
+        World::toml(&example).config();
+    }
+    World::dotenv(&examples("sh")[0].replace("sk-…", "sk-0")).config();
+    World::yaml(&examples("yaml")[0]).config();
+}
+
+#[test]
+fn the_guide_shows_a_report_as_it_is() {
+    let guide = include_str!("../../../docs/configuration.md");
+    let (_, report) = guide.split_once("\nerror: ").unwrap();
+    let world = World::toml("# x\n[server]\nlistn = \"x\"\n\n[limits]\nturns_per_day = \"many\"\n")
+        .with_dotenv("#\nMONGO_URI=a\nJWT_SECRET=short\nMONGODB_URI=b\n");
+    assert_eq!(report.split_once("\n```").unwrap().0, world.load().unwrap_err().to_string());
+}
