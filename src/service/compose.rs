@@ -8,6 +8,10 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use crate::config::sections::Sms;
 use crate::domain::segment::{self, Encoding, Part, SplitLimits};
 
+/// Segments that one message may take, whatever is set: Twilio refuses a body of more than 1,600 characters (error 21617), and
+/// ten segments hold 1,530 at most.
+const MOST_SEGMENTS: usize = 10;
+
 /// The messages of one reply, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composed {
@@ -28,7 +32,7 @@ pub fn compose(reply: &str, sms: &Sms) -> Composed {
 /// Cuts a text that is plain already, and keeps back what is too much at once.
 #[must_use]
 pub fn cut(plain: &str, sms: &Sms) -> Composed {
-    let limits = SplitLimits { segments_per_part: to_usize(sms.segments_per_message), parts_at_once: to_usize(sms.max_messages) };
+    let limits = SplitLimits { segments_per_part: segments_per_message(sms), parts_at_once: to_usize(sms.max_messages) };
     let mut send = segment::split(plain, limits);
     let held = send.split_off(send.len().min(limits.parts_at_once));
     Composed { send, held }
@@ -37,11 +41,15 @@ pub fn cut(plain: &str, sms: &Sms) -> Composed {
 /// About how many characters of plain Latin text reach the phone at once, for telling the model.
 #[must_use]
 pub fn max_characters(sms: &Sms) -> usize {
-    let per_message = match to_usize(sms.segments_per_message) {
+    let per_message = match segments_per_message(sms) {
         1 => Encoding::Gsm7.units_alone(),
         segments => segments.saturating_mul(Encoding::Gsm7.units_joined()),
     };
     per_message.saturating_mul(to_usize(sms.max_messages))
+}
+
+fn segments_per_message(sms: &Sms) -> usize {
+    to_usize(sms.segments_per_message).min(MOST_SEGMENTS)
 }
 
 /// At least 1, as [`segment::split`] counts.
@@ -304,6 +312,12 @@ mod tests {
         assert_eq!(compose(" \n", &sms(4, 3)), Composed { send: vec![], held: vec![] });
         assert_eq!(max_characters(&sms(4, 3)), 1836);
         assert_eq!(max_characters(&sms(1, 1)), 160);
+    }
+
+    #[test]
+    fn no_message_is_longer_than_the_carrier_takes() {
+        let composed = compose(&"x".repeat(5000), &sms(99, 9));
+        assert_eq!(composed.send.iter().map(|part| part.body.len()).collect::<Vec<_>>(), [1530, 1530, 1530, 410]);
     }
 
     #[test]

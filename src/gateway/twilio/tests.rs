@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -439,5 +440,34 @@ fn the_gateway_is_closed_without_an_account_and_a_token() {
         let mut settings = settings("https://api.twilio.com");
         change(&mut settings);
         assert!(Twilio::open(&settings, "", rules).unwrap().is_none());
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_arrives_is_refused_or_read_into_valid_values(
+        url in "https?://[a-z.:@/?'#=&%\\[\\]]{0,30}|\\PC{0,20}",
+        signature in "[A-Za-z0-9+/]{27}=|\\PC{0,20}",
+        body in "((MessageSid|From|To|Body|NumMedia|MediaUrl0|MessageStatus|OptOutType)(=(SM1|%2B15551234567|STOP|sent|2|%F0%9F|[^&]{0,8}))?&){0,8}|\\PC{0,60}",
+    ) {
+        static TWILIO: std::sync::LazyLock<Twilio> = std::sync::LazyLock::new(|| open(&settings("http://127.0.0.1:9")));
+        let request = WebhookRequest {
+            urls: vec![url],
+            content_type: "application/x-www-form-urlencoded".into(),
+            headers: vec![("x-twilio-signature".into(), signature)],
+            body: Bytes::from(body),
+        };
+        prop_assert!(TWILIO.verify(&request).is_err());
+        for kind in [WebhookKind::Message, WebhookKind::Status] {
+            match TWILIO.parse(&request, kind) {
+                Ok(WebhookEvent::Inbound(message)) => {
+                    prop_assert!((1..=64).contains(&message.gateway_message_id.len()));
+                    prop_assert!(message.attachments.len() <= 10);
+                }
+                Ok(WebhookEvent::Status(report)) => prop_assert!((1..=64).contains(&report.gateway_message_id.len())),
+                Ok(WebhookEvent::Ignored { .. }) => {}
+                Err(error) => prop_assert!(error.reason.len() < 300 && !error.reason.contains("5551234")),
+            }
+        }
     }
 }
