@@ -3,6 +3,7 @@
 //! Read the modules in this order: [`domain`] says what things are and which rules hold among them; [`store`], [`gateway`]
 //! and [`model`] are the three ports; `service` holds the use cases.
 
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;

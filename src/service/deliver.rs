@@ -12,10 +12,10 @@ use crate::gateway::{Gateways, Lookup, SendError, Sent};
 use crate::store::{DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, SharedStore, StoreError};
 
 /// How long sending rests when the carrier refuses our account.
-const STOPPED_WAIT: Duration = Duration::from_secs(60);
+const STOPPED_WAIT: Duration = Duration::from_mins(1);
 
 /// How far a look-up searches back before the attempt: clocks differ.
-const CLOCK_SLACK: Duration = Duration::from_secs(120);
+const CLOCK_SLACK: Duration = Duration::from_mins(2);
 
 /// Delivers messages.
 pub struct Deliverer {
@@ -60,14 +60,14 @@ impl Deliverer {
                 },
             },
         };
-        self.note(message, &outcome);
+        note(message, &outcome);
         match self.store.record_delivery(&delivery.lease, outcome).await {
             Ok(()) => {}
             Err(StoreError::LeaseLost) => {
-                tracing::warn!(message = %message.id, "the lease was lost before the carrier's answer could be recorded")
+                tracing::warn!(message = %message.id, "the lease was lost before the carrier's answer could be recorded");
             }
             Err(error) => {
-                tracing::error!(message = %message.id, %error, "the carrier's answer could not be recorded; the message will be looked up")
+                tracing::error!(message = %message.id, %error, "the carrier's answer could not be recorded; the message will be looked up");
             }
         }
     }
@@ -136,30 +136,31 @@ impl Deliverer {
         self.health.gateway_stopped(&message.route.gateway, &reason);
         DeliveryOutcome::Stopped { due: self.clock.now().after(STOPPED_WAIT), error: reason }
     }
+}
 
-    fn note(&self, message: &OutboundMessage, outcome: &DeliveryOutcome) {
-        let gateway = message.route.gateway.clone();
-        let label = match outcome {
-            DeliveryOutcome::Accepted { .. } => "accepted",
-            DeliveryOutcome::Retry { error, .. } => {
-                tracing::warn!(message = %message.id, attempt = message.attempts, reason = %error, "not sent; another attempt follows");
-                "retry"
-            }
-            DeliveryOutcome::LookUp { error, .. } => {
-                tracing::warn!(message = %message.id, attempt = message.attempts, reason = %error, "perhaps sent; it is looked up before another attempt");
-                "look-up"
-            }
-            DeliveryOutcome::SendAgain => "send-again",
-            DeliveryOutcome::Stopped { error, .. } => {
-                tracing::error!(gateway = %message.route.gateway, reason = %error, "the carrier refuses this account; sending has stopped");
-                "stopped"
-            }
-            DeliveryOutcome::Dead { error } => {
-                tracing::error!(message = %message.id, reason = %error, "the message is a dead letter: `scrubjay jobs replay` tries it again");
-                "dead"
-            }
-            DeliveryOutcome::OptedOut { .. } => "opted-out",
-        };
-        metrics::counter!("deliveries_total", "gateway" => gateway, "status" => label).increment(1);
-    }
+/// Tells the log and the figures how it went.
+fn note(message: &OutboundMessage, outcome: &DeliveryOutcome) {
+    let gateway = message.route.gateway.clone();
+    let label = match outcome {
+        DeliveryOutcome::Accepted { .. } => "accepted",
+        DeliveryOutcome::Retry { error, .. } => {
+            tracing::warn!(message = %message.id, attempt = message.attempts, reason = %error, "not sent; another attempt follows");
+            "retry"
+        }
+        DeliveryOutcome::LookUp { error, .. } => {
+            tracing::warn!(message = %message.id, attempt = message.attempts, reason = %error, "perhaps sent; it is looked up before another attempt");
+            "look-up"
+        }
+        DeliveryOutcome::SendAgain => "send-again",
+        DeliveryOutcome::Stopped { error, .. } => {
+            tracing::error!(gateway = %message.route.gateway, reason = %error, "the carrier refuses this account; sending has stopped");
+            "stopped"
+        }
+        DeliveryOutcome::Dead { error } => {
+            tracing::error!(message = %message.id, reason = %error, "the message is a dead letter: `scrubjay jobs replay` tries it again");
+            "dead"
+        }
+        DeliveryOutcome::OptedOut { .. } => "opted-out",
+    };
+    metrics::counter!("deliveries_total", "gateway" => gateway, "status" => label).increment(1);
 }

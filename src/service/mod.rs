@@ -1,4 +1,4 @@
-//! Use cases, one file each, in the order in which a text meets them: it is [`receive`]d, replied to and [`deliver`]ed;
+//! Use cases, one file each, in the order in which a text meets them: it is [`receive`]d, [`reply`]ed to and [`deliver`]ed;
 //! [`watch`] lets others look on.
 //!
 //! Nothing here names a backend, a carrier, a web framework or a command line: only the ports.
@@ -15,6 +15,7 @@ mod outgoing;
 pub mod people;
 pub mod prompt;
 pub mod receive;
+pub mod reply;
 pub mod tokens;
 pub mod watch;
 pub mod words;

@@ -175,10 +175,7 @@ impl Follower {
             // Deleted with its conversation while somebody waited.
             return Ok(Some(TurnEvent::End(TurnEnd::Failed { error: "the conversation was deleted".to_owned(), will_retry: false })));
         };
-        let end = match (turn.state, turn.end) {
-            (TurnState::Done | TurnState::Dead, Some(end)) => end,
-            _ => return Ok(None),
-        };
+        let (TurnState::Done | TurnState::Dead, Some(end)) = (turn.state, turn.end) else { return Ok(None) };
         let mut state = lock(&self.progress.state);
         if let TurnEnd::Answered(Some(reply)) = &end
             && self.seen == 0

@@ -16,7 +16,7 @@ pub async fn run(catch_up: Arc<CatchUp>, gateways: Gateways, every: Duration, st
                 None => return,
                 Some(Ok(_new)) => {}
                 Some(Err(error)) => {
-                    tracing::warn!(gateway = gateway.name(), %error, "catch-up was not finished; the next look begins at the same mark")
+                    tracing::warn!(gateway = gateway.name(), %error, "catch-up was not finished; the next look begins at the same mark");
                 }
             }
         }

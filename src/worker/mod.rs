@@ -1,11 +1,12 @@
 //! Workers: they lease what is due, hand it to a service, and lease again.
 //!
-//! [`Runner`] is the one loop; [`deliveries`] is one kind of what it runs. Tests call `step` until it finds nothing and need
+//! [`Runner`] is the one loop; [`turns`] and [`deliveries`] are what it runs. Tests call `step` until it finds nothing and need
 //! no clock but their own.
 
 pub mod catch_up;
 pub mod deliveries;
 pub mod renew;
+pub mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["domain"],
     &["clock", "config", "http_client"],
-    &["lifecycle", "telemetry"],
+    &["telemetry"],
     &["store", "gateway", "model"],
-    &["service"],
+    &["service", "lifecycle"],
     &["toolset", "console"],
     &["worker", "mcp", "http"],
     &["app"],

@@ -1,0 +1,227 @@
+//! The composition root: settings become open ports, services and workers. The only file that joins them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::conversation::Choice;
+use crate::domain::phone::PhoneNumber;
+use crate::domain::user::{Preferences, User};
+use crate::gateway::simulator::SimulatorCarrier;
+use crate::gateway::{self, Gateways, Opened};
+use crate::lifecycle::{self, Stop};
+use crate::model::Models;
+use crate::service::access::Access;
+use crate::service::catch_up::CatchUp;
+use crate::service::conversations::Conversations;
+use crate::service::deliver::Deliverer;
+use crate::service::health::Health;
+use crate::service::jobs::Jobs;
+use crate::service::people::People;
+use crate::service::prompt::PromptTemplate;
+use crate::service::receive::Receiver;
+use crate::service::reply::Replier;
+use crate::service::tokens::Tokens;
+use crate::service::watch::{Wake, Watch};
+use crate::service::words::Words;
+use crate::store::{self, Owner, SharedStore};
+use crate::worker::deliveries::DeliveryWork;
+use crate::worker::turns::TurnWork;
+use crate::worker::{Runner, catch_up, renew};
+
+/// Everything, open.
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Time and ids.
+    pub clock: Clock,
+    /// Takes in messages.
+    pub receiver: Arc<Receiver>,
+    /// Looks on at turns.
+    pub watch: Arc<Watch>,
+    /// People.
+    pub people: People,
+    /// Conversations.
+    pub conversations: Conversations,
+    /// Durable work.
+    pub jobs: Jobs,
+    /// Bearer tokens.
+    pub tokens: Tokens,
+    /// Who is asking.
+    pub access: Access,
+    /// Whether it works.
+    pub health: Arc<Health>,
+    /// The open gateways.
+    pub gateways: Gateways,
+    /// The simulated carrier among them, whose mailbox the phones of `chat` read.
+    pub simulator: Option<Arc<SimulatorCarrier>>,
+    /// The configured endpoints and agents.
+    pub models: Arc<Models>,
+    store: SharedStore,
+    owner: Owner,
+    turns: Runner<TurnWork>,
+    deliveries: Runner<DeliveryWork>,
+    catch_up: Arc<CatchUp>,
+}
+
+impl App {
+    /// Opens everything that the settings name. Leases that a dead process of this machine left behind are freed.
+    ///
+    /// # Errors
+    /// The first part that cannot be opened, and what to do about it.
+    pub async fn open(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        let opened = gateway::open(&config, &clock)?;
+        Self::open_with(config, clock, opened).await
+    }
+
+    /// As [`App::open`], with gateways that are open already.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_with(config: Config, clock: Clock, opened: Opened) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let Opened { gateways, simulator } = opened;
+        let store = store::open(&config.storage, clock.clone())?;
+        let models = Arc::new(Models::open(&config.endpoints, &config.agents, config.balance.segment_credits)?);
+        let template = PromptTemplate::compile(&config.prompt.system)?;
+        let allowed = allowed(&config)?;
+        for owner in store.list_owners().await?.iter().filter(|owner| lifecycle::is_gone(owner)) {
+            let lanes = store.release_owner(owner).await?;
+            tracing::info!(lanes, "work of a process that died was freed");
+        }
+
+        let owner = lifecycle::this_process(&clock);
+        let (watch, wake, wake_deliveries) = (Arc::new(Watch::default()), Arc::new(Wake::default()), Arc::new(Wake::default()));
+        let health = Arc::new(Health::new(Arc::clone(&store), clock.clone()));
+        let effective = {
+            let models = Arc::clone(&models);
+            Arc::new(move |user: &User| effective(&models, &user.preferences))
+        };
+        let words = Words::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), effective);
+        let receiver = Arc::new(Receiver::new(
+            Arc::clone(&store),
+            clock.clone(),
+            Arc::clone(&config),
+            allowed,
+            words,
+            Arc::clone(&wake),
+            Arc::clone(&wake_deliveries),
+        ));
+        let replier = Arc::new(Replier::new(
+            Arc::clone(&store),
+            clock.clone(),
+            Arc::clone(&config),
+            Arc::clone(&models),
+            template,
+            Arc::clone(&watch),
+            Arc::clone(&wake_deliveries),
+        ));
+        let deliverer =
+            Arc::new(Deliverer::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), gateways.clone(), Arc::clone(&health)));
+        let tokens = Tokens::new(Arc::clone(&store), clock.clone());
+        let jwt_secret = Some(config.auth.jwt_secret.clone()).filter(|secret| !secret.expose_secret().is_empty());
+        let poll = Duration::from_millis(config.worker.poll_ms);
+        let reply_max_age = Duration::from_secs(u64::from(config.worker.reply_max_age_hours) * 3600);
+        let turn_work = TurnWork { store: Arc::clone(&store), owner: owner.clone(), replier };
+        let delivery_work = DeliveryWork { store: Arc::clone(&store), owner: owner.clone(), deliverer };
+        Ok(Self {
+            people: People::new(Arc::clone(&store)),
+            conversations: Conversations::new(Arc::clone(&store)),
+            jobs: Jobs::new(Arc::clone(&store), clock.clone(), reply_max_age, Arc::clone(&wake), Arc::clone(&wake_deliveries)),
+            access: Access::new(tokens.clone(), clock.clone(), jwt_secret),
+            tokens,
+            turns: Runner::new(turn_work, clock.clone(), wake, config.worker.turns, poll),
+            deliveries: Runner::new(delivery_work, clock.clone(), wake_deliveries, config.worker.deliveries, poll),
+            catch_up: Arc::new(CatchUp::new(Arc::clone(&store), clock.clone(), Arc::clone(&receiver))),
+            receiver,
+            watch,
+            health,
+            gateways,
+            simulator,
+            models,
+            owner,
+            store,
+            clock,
+            config,
+        })
+    }
+
+    /// Runs the workers until `stop.drain`, lets what runs finish (`stop.now` cuts that short), then gives back all leases.
+    pub async fn run_workers(&self, stop: &Stop) {
+        let renewing = tokio_util::sync::CancellationToken::new();
+        let renewal = tokio::spawn(renew::run(Arc::clone(&self.store), self.owner.clone(), renewing.clone()));
+        let minutes = self.config.catch_up.minutes;
+        let catch_up = (minutes > 0).then(|| {
+            let every = Duration::from_secs(u64::from(minutes) * 60);
+            tokio::spawn(catch_up::run(Arc::clone(&self.catch_up), self.gateways.clone(), every, stop.drain.clone()))
+        });
+        let limit = Duration::from_secs(self.config.server.stop_seconds);
+        let cut_short = async {
+            stop.drain.cancelled().await;
+            if tokio::time::timeout(limit, stop.now.cancelled()).await.is_err() {
+                tracing::warn!(seconds = limit.as_secs(), "turns still run at the end of server.stop_seconds; they are given back");
+                stop.now.cancel();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _both_drained = async { tokio::join!(self.turns.run(stop.drain.clone(), stop.now.clone()), self.deliveries.run(stop.drain.clone(), stop.now.clone())) } => {}
+            () = cut_short => {}
+        }
+        if let Some(catch_up) = catch_up {
+            let _ended = catch_up.await;
+        }
+        renewing.cancel();
+        let _ended = renewal.await;
+        if let Err(error) = self.store.release_owner(&self.owner).await {
+            tracing::warn!(%error, "leases could not be given back; they run out by themselves");
+        }
+    }
+
+    /// Works until nothing is due, one piece after the other: for tests and for commands that run without a server.
+    ///
+    /// # Errors
+    /// [`store::StoreError::Unavailable`].
+    pub async fn drain(&self) -> Result<(), store::StoreError> {
+        use crate::worker::Step;
+        while self.turns.step().await? != Step::Idle || self.deliveries.step().await? != Step::Idle {}
+        Ok(())
+    }
+
+    /// A person's finished turns as they come.
+    ///
+    /// # Errors
+    /// [`store::StoreError::Unavailable`].
+    pub async fn live(
+        &self,
+        user_id: crate::domain::ids::UserId,
+        after: Option<i64>,
+    ) -> Result<crate::service::people::Live, store::StoreError> {
+        crate::service::people::Live::open(Arc::clone(&self.store), &self.watch, user_id, after).await
+    }
+
+    /// Waits for what is being written and closes the store.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// The endpoint and the model that apply to a person now.
+#[must_use]
+pub fn effective(models: &Models, preferences: &Preferences) -> (String, String) {
+    match models.resolve(&Choice::default(), preferences, &Choice::default()) {
+        Ok(resolved) => (resolved.endpoint.to_string(), resolved.model),
+        Err(error) => ("none".to_owned(), error.to_string()),
+    }
+}
+
+/// The numbers of `people.allow`.
+fn allowed(config: &Config) -> anyhow::Result<HashSet<PhoneNumber>> {
+    let rules = config.phone.rules()?;
+    let parse = |text: &String| PhoneNumber::parse(text, &rules).map_err(|error| anyhow::anyhow!("people.allow: {error}"));
+    config.people.allow.iter().map(parse).collect()
+}

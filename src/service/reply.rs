@@ -1,0 +1,273 @@
+//! Answering a turn: from its texts and what came before, through a model, to one step that stores the reply, the bill and the
+//! outgoing messages.
+//!
+//! The turn is leased by the worker and given back here in every case: completed, to be tried again, or given up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::compose::max_characters;
+use super::outgoing::outgoing;
+use super::prompt::{self, Budget, Channel, Facts, PromptInput, PromptTemplate};
+use super::watch::{Show, Wake, Watch};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::ledger::{Credits, Refill, Usage};
+use crate::domain::time::Timestamp;
+use crate::domain::turn::{LeasedTurn, NewReply, Refusal, TurnEnd};
+use crate::model::{Completion, CompletionRequest, ModelError, Models, PromptMessage, Resolved, estimate_tokens};
+use crate::store::{BalanceRules, DailyLimits, Notice, Reservation, SharedStore, StoreError, TurnOutcome, TurnRelease};
+
+/// Answers turns.
+pub struct Replier {
+    store: SharedStore,
+    clock: Clock,
+    config: Arc<Config>,
+    models: Arc<Models>,
+    template: PromptTemplate,
+    watch: Arc<Watch>,
+    wake_deliveries: Arc<Wake>,
+    backoff: Backoff,
+}
+
+/// How an attempt went, before it is stored.
+enum Attempt {
+    Outcome(TurnOutcome),
+    Release(TurnRelease),
+}
+
+impl Replier {
+    /// A replier over these ports.
+    #[must_use]
+    pub fn new(
+        store: SharedStore,
+        clock: Clock,
+        config: Arc<Config>,
+        models: Arc<Models>,
+        template: PromptTemplate,
+        watch: Arc<Watch>,
+        wake_deliveries: Arc<Wake>,
+    ) -> Self {
+        let backoff = Backoff::new(&config.worker);
+        Self { store, clock, config, models, template, watch, wake_deliveries, backoff }
+    }
+
+    /// The limits that hold today.
+    #[must_use]
+    pub fn daily_limits(&self) -> DailyLimits {
+        let limits = &self.config.limits;
+        DailyLimits { day: self.clock.now().utc_day(), per_person: limits.turns_per_day, all: limits.turns_per_day_all }
+    }
+
+    /// Answers a turn. `stop` ends it early: the turn is given back as if it had not been leased.
+    pub async fn reply(&self, turn: LeasedTurn, stop: &CancellationToken) {
+        let began = std::time::Instant::now();
+        let show = self.watch.show(turn.lease.turn_id);
+        let attempt = tokio::select! {
+            biased;
+            () = stop.cancelled() => Ok(Attempt::Release(TurnRelease::Unchanged)),
+            attempt = self.attempt(&turn, &show) => attempt,
+        };
+        let attempt = attempt.unwrap_or_else(|error| self.after_store_error(&turn, &error));
+        match attempt {
+            Attempt::Outcome(outcome) => self.complete(&turn, outcome, &show, began.elapsed()).await,
+            Attempt::Release(release) => self.release(&turn, release, &show).await,
+        }
+        self.watch.person_changed(turn.user.id);
+    }
+
+    async fn attempt(&self, turn: &LeasedTurn, show: &Show) -> Result<Attempt, StoreError> {
+        let now = self.clock.now();
+        if let Some(limit) = turn.over_limit {
+            return Ok(Attempt::Outcome(self.refuse(turn, limit, now)));
+        }
+        // A reply that would be too old to be sent is not worth a bill.
+        if turn.route.is_some() && now.since(turn.opened_at) >= self.reply_max_age() {
+            return Ok(Attempt::Outcome(TurnOutcome::Refused { reason: Refusal::TooOld, notice: None }));
+        }
+        let resolved = match self.models.resolve(&turn.request.choice, &turn.user.preferences, &turn.conversation.choice) {
+            Ok(resolved) => resolved,
+            Err(error) => return Ok(Attempt::Release(TurnRelease::Dead { error: error.to_string() })),
+        };
+        for passed_over in &resolved.passed_over {
+            tracing::warn!(turn = %turn.lease.turn_id, reason = %passed_over, "a stored choice is no longer configured and was passed over");
+        }
+        let messages = match self.prompt(turn, &resolved, now).await? {
+            Ok(messages) => messages,
+            Err(error) => return Ok(Attempt::Release(TurnRelease::Dead { error })),
+        };
+        if self.config.balance.enabled && !self.reserve(turn, &resolved, &messages).await? {
+            metrics::counter!("budget_refusals_total", "reason" => Refusal::OutOfCredit.as_str()).increment(1);
+            return Ok(Attempt::Outcome(self.refuse(turn, Refusal::OutOfCredit, now)));
+        }
+        let request = CompletionRequest { model: resolved.model.clone(), messages, user: turn.user.id.to_string() };
+        let asked = std::time::Instant::now();
+        let completion = resolved.service.complete(&request, &|delta| show.delta(delta)).await;
+        metrics::histogram!("model_seconds", "endpoint" => resolved.served_by.as_str().to_owned()).record(asked.elapsed().as_secs_f64());
+        Ok(match completion {
+            Ok(completion) => Attempt::Outcome(self.answer(turn, &resolved, completion)),
+            Err(error) => Attempt::Release(self.after_model_error(turn, &error)),
+        })
+    }
+
+    async fn prompt(
+        &self,
+        turn: &LeasedTurn,
+        resolved: &Resolved,
+        now: Timestamp,
+    ) -> Result<Result<Vec<PromptMessage>, String>, StoreError> {
+        let settings = &self.config.conversations;
+        let first = turn.texts.iter().filter_map(|text| text.sequence).min().unwrap_or(1);
+        let history = if first > 1 && settings.history_messages > 0 {
+            self.store.recent_messages(turn.user.id, turn.conversation.id, first, settings.history_messages).await?
+        } else {
+            Vec::new()
+        };
+        let zone = turn.user.preferences.time_zone.as_deref().unwrap_or(&self.config.people.time_zone);
+        let facts = Facts {
+            name: &turn.user.name,
+            phone: turn.user.phone.as_ref(),
+            now,
+            time_zone: zone,
+            channel: if turn.route.is_some() { Channel::Sms } else { Channel::Api },
+            max_characters: max_characters(&self.config.sms),
+            endpoint: resolved.endpoint.as_str(),
+            model: &resolved.model,
+        };
+        let input = PromptInput {
+            facts,
+            agent_instructions: resolved.agent.as_ref().map(|agent| &*agent.instructions),
+            additional_instructions: turn.request.additional_instructions.as_deref(),
+            history: &history,
+            texts: &turn.texts,
+            budget: Budget { tokens: settings.history_tokens, messages: settings.history_messages },
+        };
+        Ok(prompt::build(&self.template, &input).map_err(|error| error.to_string()))
+    }
+
+    /// Holds what the answer may cost at most: the prompt as estimated, an answer of full length, and the segments of one.
+    async fn reserve(&self, turn: &LeasedTurn, resolved: &Resolved, messages: &[PromptMessage]) -> Result<bool, StoreError> {
+        let prompt_tokens = messages.iter().map(|message| estimate_tokens(&message.content)).sum();
+        let usage = Usage { prompt_tokens, completion_tokens: i64::from(resolved.max_tokens), total_tokens: 0 };
+        let sms = &self.config.sms;
+        let segments = if turn.route.is_some() { sms.segments_per_message.saturating_mul(sms.max_messages) } else { 0 };
+        let settings = &self.config.balance;
+        let refill = (settings.refill_credits > 0)
+            .then(|| Refill { credits: Credits(settings.refill_credits), every_millis: i64::from(settings.refill_hours) * 3_600_000 });
+        let rules = BalanceRules { start: Credits(settings.start_credits), refill };
+        let reservation = self.store.reserve(&turn.lease, rules, resolved.prices.cost(usage, segments)).await?;
+        Ok(reservation == Reservation::Held)
+    }
+
+    fn answer(&self, turn: &LeasedTurn, resolved: &Resolved, completion: Completion) -> TurnOutcome {
+        let outgoing = match &turn.route {
+            Some(_) => outgoing(&completion.text, &self.config.sms, &self.clock, turn.opened_at.after(self.reply_max_age())),
+            None => Vec::new(),
+        };
+        // What is kept back for MORE is paid for when it is asked for.
+        let segments: u32 = outgoing.iter().filter(|message| !message.held).map(|message| message.segments).sum();
+        let charge = if self.config.balance.enabled { resolved.prices.cost(completion.usage, segments) } else { Credits::ZERO };
+        metrics::counter!("tokens_total", "endpoint" => resolved.served_by.as_str().to_owned(), "kind" => "prompt")
+            .increment(positive(completion.usage.prompt_tokens));
+        metrics::counter!("tokens_total", "endpoint" => resolved.served_by.as_str().to_owned(), "kind" => "completion")
+            .increment(positive(completion.usage.completion_tokens));
+        if segments > 0 {
+            metrics::counter!("segments_total").increment(u64::from(segments));
+        }
+        let reply = NewReply {
+            message_id: self.clock.message_id(),
+            text: completion.text,
+            endpoint: resolved.endpoint.clone(),
+            model: completion.model,
+            usage: completion.usage,
+            unfinished: completion.cut_short,
+        };
+        TurnOutcome::Answered { reply, outgoing, charge }
+    }
+
+    fn refuse(&self, turn: &LeasedTurn, reason: Refusal, now: Timestamp) -> TurnOutcome {
+        let text = match reason {
+            Refusal::OutOfCredit => "You are out of credit, so this was not answered. /balance tells what you have.",
+            Refusal::PersonLimit => "You have reached today's limit of messages, so this was not answered. Please try again tomorrow.",
+            _ => "This assistant has reached its limit for today, so this was not answered. Please try again tomorrow.",
+        };
+        if reason != Refusal::OutOfCredit {
+            metrics::counter!("budget_refusals_total", "reason" => reason.as_str()).increment(1);
+        }
+        let outgoing = match &turn.route {
+            Some(_) => outgoing(text, &self.config.sms, &self.clock, now.after(self.reply_max_age())),
+            None => Vec::new(),
+        };
+        let key = format!("{}:{}", reason.as_str(), now.utc_day());
+        let notice = Notice { key, message_id: self.clock.message_id(), text: text.to_owned(), outgoing };
+        TurnOutcome::Refused { reason, notice: Some(notice) }
+    }
+
+    fn after_model_error(&self, turn: &LeasedTurn, error: &ModelError) -> TurnRelease {
+        let attempt = turn.attempts + 1;
+        match error {
+            ModelError::Unavailable { reason, after } if attempt < self.config.worker.attempts => {
+                let due = self.clock.now().after(self.backoff.wait(attempt, *after));
+                tracing::warn!(turn = %turn.lease.turn_id, attempt, %reason, "the model did not answer; another attempt follows");
+                TurnRelease::Retry { due, error: reason.clone() }
+            }
+            ModelError::Unavailable { reason, .. } | ModelError::Refused { reason } => {
+                tracing::error!(turn = %turn.lease.turn_id, attempt, %reason, "the turn is a dead letter: `scrubjay jobs replay` tries it again");
+                TurnRelease::Dead { error: reason.clone() }
+            }
+        }
+    }
+
+    fn after_store_error(&self, turn: &LeasedTurn, error: &StoreError) -> Attempt {
+        let attempt = turn.attempts + 1;
+        let due = self.clock.now().after(self.backoff.wait(attempt, None));
+        Attempt::Release(TurnRelease::Retry { due, error: error.to_string() })
+    }
+
+    async fn complete(&self, turn: &LeasedTurn, outcome: TurnOutcome, show: &Show, took: Duration) {
+        match self.store.complete_turn(&turn.lease, outcome).await {
+            Ok(completed) => {
+                if completed.outgoing > 0 {
+                    self.wake_deliveries.at(self.clock.now());
+                }
+                show.end(completed.end);
+                metrics::histogram!("turn_seconds").record(took.as_secs_f64());
+                tracing::debug!(turn = %turn.lease.turn_id, duration_ms = took.as_millis(), "turn done");
+            }
+            // Somebody else has the turn now, or it is gone; whoever waits sees what they make of it.
+            Err(StoreError::LeaseLost) => {
+                tracing::warn!(turn = %turn.lease.turn_id, "the lease was lost before the reply could be stored; the reply is dropped");
+            }
+            // The lease runs out and the turn is taken up again.
+            Err(error) => {
+                tracing::error!(turn = %turn.lease.turn_id, %error, "the reply could not be stored; the turn will be answered again");
+                show.end(TurnEnd::Failed { error: "the reply could not be stored".to_owned(), will_retry: true });
+            }
+        }
+    }
+
+    async fn release(&self, turn: &LeasedTurn, release: TurnRelease, show: &Show) {
+        let end = match &release {
+            TurnRelease::Retry { error, .. } => Some(TurnEnd::Failed { error: error.clone(), will_retry: true }),
+            TurnRelease::Dead { error } => Some(TurnEnd::Failed { error: error.clone(), will_retry: false }),
+            TurnRelease::Unchanged => Some(TurnEnd::Failed { error: "the server is stopping".to_owned(), will_retry: true }),
+        };
+        if let Err(error) = self.store.release_turn(&turn.lease, release).await {
+            tracing::warn!(turn = %turn.lease.turn_id, %error, "the turn could not be given back; it is taken up again when its lease runs out");
+        }
+        if let Some(end) = end {
+            show.end(end);
+        }
+    }
+
+    fn reply_max_age(&self) -> Duration {
+        Duration::from_secs(u64::from(self.config.worker.reply_max_age_hours) * 3600)
+    }
+}
+
+fn positive(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}

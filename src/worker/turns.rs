@@ -1,0 +1,38 @@
+//! Turns to be answered.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::LaneWork;
+use crate::domain::turn::LeasedTurn;
+use crate::service::reply::Replier;
+use crate::store::{Leased, Owner, SharedStore, StoreResult};
+
+/// Turns, answered by a [`Replier`].
+pub struct TurnWork {
+    /// Where they are leased.
+    pub store: SharedStore,
+    /// In whose name.
+    pub owner: Owner,
+    /// By whom they are answered.
+    pub replier: Arc<Replier>,
+}
+
+#[async_trait]
+impl LaneWork for TurnWork {
+    type Item = LeasedTurn;
+
+    async fn lease(&self, limit: usize) -> StoreResult<Leased<LeasedTurn>> {
+        self.store.lease_turns(&self.owner, limit, &self.replier.daily_limits()).await
+    }
+
+    async fn perform(&self, turn: LeasedTurn, stop: CancellationToken) {
+        self.replier.reply(turn, &stop).await;
+    }
+
+    fn name(&self) -> &'static str {
+        "turns"
+    }
+}
