@@ -4,8 +4,8 @@
 //! Nothing outside this module reads the environment or a file of settings, and nothing in it changes either. A secret's
 //! value never leaves the typed settings: not in a message, not in `Debug`, not in what is shown.
 //!
-//! The way of a value: a reader ([`toml_file`], [`dotenv`], [`yaml`]) finds it with its line; [`variables`] tells which key
-//! a name means; [`draft`] lays it on the values below; [`extract`] makes it typed; [`validate`] checks what types cannot.
+//! The way of a value: a reader (`toml_file`, `dotenv`, `yaml`) finds it with its line; `variables` tells which key
+//! a name means; `draft` lays it on the values below; `extract` makes it typed; `validate` checks what types cannot.
 
 mod dotenv;
 mod draft;
