@@ -72,7 +72,7 @@ impl Twilio {
         let (user, secret) = if by_key { (&settings.api_key, &settings.api_secret) } else { (&settings.account_sid, &settings.auth_token) };
         let timeout = Duration::from_secs(settings.timeout_seconds.max(1));
         let rest = Rest::new(&settings.api_base, &settings.account_sid, user, secret.clone(), timeout)
-            .map_err(|error| OpenError { gateway: NAME, reason: error.to_string() })?;
+            .map_err(|error| OpenError { gateway: NAME, reason: refusal::describe_cause(&error) })?;
         let public_url = public_url.trim_end_matches('/');
         let url = |path: &str| (!public_url.is_empty()).then(|| format!("{public_url}/webhooks/{NAME}{path}"));
         Ok(Some(Self {

@@ -60,7 +60,7 @@ fn describe(status: u16, error: &ApiError) -> String {
 }
 
 /// The chain of causes, the innermost being what helps: "connection refused", "operation timed out".
-fn describe_cause(error: &reqwest::Error) -> String {
+pub(super) fn describe_cause(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

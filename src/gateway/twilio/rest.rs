@@ -16,6 +16,10 @@ const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
 /// The longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How long an unused connection is kept: shorter than the carrier keeps it, because a message written into one that is just
+/// being closed has to be looked up.
+const IDLE: Duration = Duration::from_secs(20);
+
 /// The account's API.
 pub(super) struct Rest {
     client: Client,
@@ -30,7 +34,7 @@ impl Rest {
     /// `timeout` bounds each request as a whole.
     pub(super) fn new(base: &str, account: &str, user: &str, secret: SecretString, timeout: Duration) -> Result<Self, reqwest::Error> {
         // Connecting fails first, so that a request that never left is known as such.
-        let client = http_client(CONNECT.min(timeout / 2)).timeout(timeout).build()?;
+        let client = http_client(CONNECT.min(timeout / 2)).timeout(timeout).pool_idle_timeout(IDLE).build()?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned(), account: account.to_owned(), user: user.to_owned(), secret })
     }
 
