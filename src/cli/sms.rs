@@ -101,6 +101,24 @@ mod tests {
     }
 
     #[test]
+    fn a_text_may_begin_with_a_hyphen_and_flags_stand_on_either_side() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        for (line, text, raw) in [
+            (&["sms", "--raw", "- one"][..], "- one", true),
+            (&["sms", "-5 degrees", "--raw"], "-5 degrees", true),
+            (&["sms", "-", "--json"], "-", false),
+            (&["sms", ""], "", false),
+        ] {
+            let args = <Line as clap::Parser>::try_parse_from(line).unwrap().args;
+            assert_eq!((args.text.as_str(), args.raw), (text, raw), "{line:?}");
+        }
+    }
+
+    #[test]
     fn people_are_shown_each_message() {
         let shown = describe(&answer(&"word ".repeat(100), settings(true)));
         assert!(shown.starts_with("GSM-7: 500 units, 4 segments\n\n--- message 1, 1 segment\nword"), "{shown}");
