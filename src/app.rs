@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
 
 use crate::clock::Clock;
@@ -13,6 +14,7 @@ use crate::domain::phone::PhoneNumber;
 use crate::domain::user::{Preferences, User};
 use crate::gateway::simulator::SimulatorCarrier;
 use crate::gateway::{self, Gateways, Opened};
+use crate::http::{HttpParts, HttpState};
 use crate::lifecycle::{self, Stop};
 use crate::model::Models;
 use crate::service::access::Access;
@@ -202,6 +204,30 @@ impl App {
         after: Option<i64>,
     ) -> Result<crate::service::people::Live, store::StoreError> {
         crate::service::people::Live::open(Arc::clone(&self.store), &self.watch, user_id, after).await
+    }
+
+    /// The services as the doors use them.
+    ///
+    /// # Errors
+    /// An entry of `server.trusted_proxies` that is no address, or a `phone.default_region` that is none.
+    pub fn http_state(&self, metrics: Option<PrometheusHandle>, stop: Stop) -> anyhow::Result<HttpState> {
+        let parts = HttpParts {
+            config: Arc::clone(&self.config),
+            clock: self.clock.clone(),
+            receiver: Arc::clone(&self.receiver),
+            watch: Arc::clone(&self.watch),
+            people: self.people.clone(),
+            conversations: self.conversations.clone(),
+            access: self.access.clone(),
+            health: Arc::clone(&self.health),
+            gateways: self.gateways.clone(),
+            models: Arc::clone(&self.models),
+            phone_rules: self.config.phone.rules()?,
+            store: Arc::clone(&self.store),
+            metrics,
+            stop,
+        };
+        Ok(HttpState::new(parts)?)
     }
 
     /// Waits for what is being written and closes the store.
