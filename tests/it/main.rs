@@ -13,4 +13,5 @@ mod contract;
 mod e2e;
 mod house;
 mod http_document;
+mod service;
 mod support;
