@@ -321,7 +321,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let wait = text("retry-after-ms").and_then(|millis| seconds(millis, 0.001));
     let wait = wait.or_else(|| seconds(text(RETRY_AFTER.as_str())?, 1.0));
     let wait = wait.or_else(|| Duration::try_from(date(RETRY_AFTER.as_str())?.duration_since(date(DATE.as_str())?)).ok());
-    wait.map(|wait| wait.min(Duration::from_secs(3600)))
+    wait.map(|wait| wait.min(Duration::from_hours(1)))
 }
 
 #[cfg(test)]

@@ -228,7 +228,7 @@ mod tests {
     use crate::model::{PromptMessage, Speaker};
     use serde_json::json;
 
-    fn body(dropped: &[&str], added: Value) -> Value {
+    fn body(dropped: &[&str], added: &Value) -> Value {
         let request = CompletionRequest {
             model: "m".to_owned(),
             messages: vec![PromptMessage { role: Speaker::User, content: "hi \"you\"".to_owned() }],
@@ -245,15 +245,15 @@ mod tests {
     fn parameters_are_added_and_dropped_and_the_prompt_stays() {
         let messages = json!([{ "role": "user", "content": "hi \"you\"" }]);
         assert_eq!(
-            body(&[], json!({})),
+            body(&[], &json!({})),
             json!({ "model": "m", "messages": messages, "user": "u1", "stream": true, "stream_options": { "include_usage": true }, "max_tokens": 100 })
         );
         assert_eq!(
-            body(&["max_tokens", "stream_options", "user", "stream", "model"], json!({ "max_completion_tokens": 7 })),
+            body(&["max_tokens", "stream_options", "user", "stream", "model"], &json!({ "max_completion_tokens": 7 })),
             json!({ "messages": messages, "max_completion_tokens": 7 })
         );
         assert_eq!(
-            body(&[], json!({ "max_tokens": 5, "user": "fixed", "messages": [] })),
+            body(&[], &json!({ "max_tokens": 5, "user": "fixed", "messages": [] })),
             json!({ "model": "m", "messages": messages, "user": "fixed", "stream": true, "stream_options": { "include_usage": true }, "max_tokens": 5 })
         );
     }

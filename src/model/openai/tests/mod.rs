@@ -72,7 +72,7 @@ async fn call_at(base_url: &str, limits: Limits) -> (Result<Completion, ModelErr
     let pieces = Mutex::new(Vec::new());
     let sink = |piece: &str| pieces.lock().unwrap().push(piece.to_owned());
     let model = client(base_url, limits);
-    let outcome = tokio::time::timeout(Duration::from_secs(60), model.complete(&request(), &sink)).await.expect("every wait has a limit");
+    let outcome = tokio::time::timeout(Duration::from_mins(1), model.complete(&request(), &sink)).await.expect("every wait has a limit");
     let pieces = pieces.into_inner().unwrap();
     match &outcome {
         Ok(completion) => assert_eq!(completion.text, pieces.concat(), "the pieces joined are the answer"),
@@ -287,7 +287,7 @@ async fn all_tries_together_end_at_the_total_limit() {
     let total = Limits { total: Duration::from_millis(200), ..limits() };
     let endless = call_with(vec![[begun(&[]), vec![drip]].concat()], total).await;
     assert_eq!(endless.unavailable("no complete answer within 0.2 s"), None);
-    let slow = Limits { backoff: Duration::from_secs(5), longest_wait: Duration::from_secs(60), ..total };
+    let slow = Limits { backoff: Duration::from_secs(5), longest_wait: Duration::from_mins(1), ..total };
     let waiting = call_with(vec![plain(500, "", ""), good()], slow).await;
     assert_eq!((waiting.unavailable("500"), waiting.requests), (None, 1), "a wait beyond the limit is not begun");
 }

@@ -233,6 +233,8 @@ impl Models {
             let Some(endpoint) = level.endpoint else { continue };
             match self.at(endpoint, &levels, &mut passed_over) {
                 Ok(resolved) => return Ok(Resolved { passed_over, ..resolved }),
+                // An unknown model or agent comes as an error only when the request named it.
+                Err(error @ (ResolveError::UnknownModel { .. } | ResolveError::UnknownAgent { .. })) => return Err(error),
                 Err(error) if depth == 0 => return Err(error),
                 Err(error) => passed_over.push(error),
             }
@@ -356,3 +358,6 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;
