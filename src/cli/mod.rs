@@ -6,14 +6,25 @@
 //!
 //! Adding one: a file with `Args` and `run`, and a line in [`Command`] and in [`run`].
 
-pub(crate) mod completions;
-pub(crate) mod config;
-pub(crate) mod context;
-pub(crate) mod doctor_signature;
-pub(crate) mod man;
-pub(crate) mod output;
-pub(crate) mod phone;
-pub(crate) mod sms;
+mod chat;
+mod completions;
+mod config;
+mod context;
+mod conversations;
+mod demo;
+mod doctor;
+mod doctor_signature;
+mod jobs;
+mod man;
+mod output;
+mod person;
+mod phone;
+mod running;
+mod serve;
+mod server_file;
+mod sms;
+mod token;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::context::Context;
+use crate::config::LoadError;
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -67,6 +79,28 @@ pub(crate) struct GlobalArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve: webhooks, API and workers, until a signal
+    Serve(serve::Args),
+    /// Try everything on this machine alone, with no account and no key
+    Demo(demo::Args),
+    /// Text the system as a phone, in a terminal
+    Chat(chat::Args),
+    /// People: list, show, preferences, block
+    Users(users::Args),
+    /// Conversations: list, show, close
+    Conversations(conversations::Args),
+    /// Durable work: list, show, replay, discard
+    Jobs(jobs::Args),
+    /// Bearer tokens: create, list, revoke
+    Token(token::Args),
+    /// Tell how a phone number is read, or why it is refused
+    Phone(phone::Args),
+    /// Tell what would be sent for a text, and how many segments it takes
+    Sms(sms::Args),
+    /// Settings: what is in effect, where it came from, what is wrong with it
+    Config(config::Args),
+    /// Look at every part and say how to mend what is wrong
+    Doctor(doctor::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page
@@ -78,10 +112,21 @@ enum Command {
 /// # Errors
 /// What went wrong and what to do about it; [`report`] tells the host and gives the exit code.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let _context = Context::new(cli.global);
-    match cli.command {
-        Some(Command::Completions(args)) => completions::run(&args),
-        Some(Command::Man) | None => man::run(),
+    let context = Context::new(cli.global);
+    match cli.command.unwrap_or_else(|| Command::Serve(serve::Args::default())) {
+        Command::Serve(args) => serve::run(args, &context),
+        Command::Demo(args) => demo::run(args, &context),
+        Command::Chat(args) => chat::run(&args, &context),
+        Command::Users(args) => users::run(args, &context),
+        Command::Conversations(args) => conversations::run(args, &context),
+        Command::Jobs(args) => jobs::run(args, &context),
+        Command::Token(args) => token::run(args, &context),
+        Command::Phone(args) => phone::run(&args, &context.settings()?.config.phone),
+        Command::Sms(args) => sms::run(&args, &context.settings()?.config.sms),
+        Command::Config(args) => config::run(args, &context.sources()),
+        Command::Doctor(args) => doctor::run(args, &context),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man => man::run(),
     }
 }
 
@@ -104,6 +149,6 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 
 /// Whose fault it is: the command line's and the configuration's (2), or anything else's (1).
 fn exit_code(error: &anyhow::Error) -> u8 {
-    let misused = error.chain().any(|cause| cause.is::<Misuse>());
+    let misused = error.chain().any(|cause| cause.is::<Misuse>() || cause.is::<LoadError>());
     if misused { MISUSED } else { FAILED }
 }

@@ -71,6 +71,9 @@ pub(crate) fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) 
     for row in rows {
         table.add_row(row);
     }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
     let mut text = String::new();
     for line in table.lines() {
         text.push_str(line.trim_end());

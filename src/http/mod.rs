@@ -18,6 +18,7 @@ mod query;
 mod routes;
 mod serve;
 pub mod shapes;
+pub mod simulator;
 mod state;
 mod webhook;
 

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and what it measured is printed"
 )]
 
+mod cli;
 mod contract;
 mod e2e;
 mod house;

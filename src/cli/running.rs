@@ -1,0 +1,149 @@
+//! A server of this process: doors, workers, and its orderly end. `serve`, `demo` and `chat` run it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::server_file::{ServerFile, Written};
+use crate::app::App;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gateway::simulator::SimulatorCarrier;
+use crate::lifecycle::Stop;
+use crate::{http, telemetry};
+
+/// How often figures are tidied; the exporter asks for it.
+const FIGURES_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A server that accepts requests.
+pub(crate) struct Running {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// What `server.json` says of it.
+    pub(crate) file: ServerFile,
+    app: Arc<App>,
+    stop: Stop,
+    tasks: TaskTracker,
+    upkeep: CancellationToken,
+    written: Option<Written>,
+}
+
+/// Whether others on this machine are told of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announce {
+    /// `server.json`, systemd, figures.
+    Yes,
+    /// It is this process's own affair.
+    No,
+}
+
+impl Running {
+    /// Opens everything and begins to listen. Workers and doors run on tasks of their own until `stop`.
+    pub(crate) async fn start(config: Config, announce: Announce, stop: Stop) -> anyhow::Result<Self> {
+        let listen = config.server.listen;
+        // Taken first: whoever cannot have the port should not migrate a store.
+        let listener = bind(listen).await?;
+        let address = listener.local_addr()?;
+        let figures = match announce {
+            Announce::Yes => Some(telemetry::init_figures()?),
+            Announce::No => None,
+        };
+        if figures.is_some() {
+            http::describe_metrics();
+        }
+        let app = Arc::new(App::open(config, Clock::system()).await?);
+        let state = app.http_state(figures.clone(), stop.clone())?;
+        let mut router = http::router(state);
+        if let Some(carrier) = &app.simulator {
+            router = router.merge(http::simulator::router(mailboxes(carrier, &app, &stop)?));
+        }
+
+        let (tasks, upkeep) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(http::serve(listener, router, stop.clone()));
+        tasks.spawn({
+            let (app, stop) = (Arc::clone(&app), stop.clone());
+            async move { app.run_workers(&stop).await }
+        });
+        if let Some(figures) = figures {
+            tokio::spawn(upkeep.clone().run_until_cancelled_owned(async move {
+                loop {
+                    tokio::time::sleep(FIGURES_UPKEEP).await;
+                    figures.run_upkeep();
+                }
+            }));
+        }
+        let file = ServerFile::new(address, app.simulator.as_deref().map(secret_of));
+        let written = match announce {
+            Announce::Yes => Some(file.write(&app.config.storage.path)?),
+            Announce::No => None,
+        };
+        if announce == Announce::Yes {
+            tell_systemd(&[sd_notify::NotifyState::Ready]);
+            tokio::spawn(upkeep.clone().run_until_cancelled_owned(feed_watchdog()));
+        }
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
+        Ok(Self { address, file, app, stop, tasks, upkeep, written })
+    }
+
+    /// The settings it runs with.
+    pub(crate) fn config(&self) -> &Config {
+        &self.app.config
+    }
+
+    /// Waits until it is told to stop, lets what runs finish, and closes everything.
+    pub(crate) async fn until_stopped(self) {
+        self.stop.drain.cancelled().await;
+        if self.written.is_some() {
+            tell_systemd(&[sd_notify::NotifyState::Stopping]);
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.app.close().await;
+        self.upkeep.cancel();
+        if let Some(written) = self.written {
+            written.remove();
+        }
+        tracing::info!("stopped");
+    }
+
+    /// Stops it now, as the first signal would.
+    pub(crate) async fn stop(self) {
+        self.stop.drain.cancel();
+        self.until_stopped().await;
+    }
+}
+
+async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}; is another server running there? --listen 127.0.0.1:0 takes any free port"))
+}
+
+fn secret_of(carrier: &SimulatorCarrier) -> String {
+    carrier.secret().expose().to_owned()
+}
+
+fn mailboxes(carrier: &Arc<SimulatorCarrier>, app: &App, stop: &Stop) -> anyhow::Result<http::simulator::Mailboxes> {
+    let (carrier, clock, drain) = (Arc::clone(carrier), app.clock.clone(), stop.drain.clone());
+    Ok(http::simulator::Mailboxes { carrier, clock, rules: app.config.phone.rules()?, drain })
+}
+
+/// Where no systemd waits to be told, this does nothing.
+fn tell_systemd(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
+
+/// Tells systemd that this process still gets its tasks done, as often as the unit's `WatchdogSec` asks for, twice over.
+async fn feed_watchdog() {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    loop {
+        tell_systemd(&[sd_notify::NotifyState::Watchdog]);
+        tokio::time::sleep(limit / 2).await;
+    }
+}

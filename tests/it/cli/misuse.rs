@@ -1,0 +1,103 @@
+//! Wrong usage and wrong configuration: exit code 2, one clear word on standard error, nothing on standard output.
+
+use serde_json::{Value, json};
+
+use super::offline;
+use crate::support::home::{Home, Settings};
+
+#[tokio::test]
+async fn wrong_usage_is_exit_code_2_and_says_what_would_be_right() {
+    let home = offline();
+    let cases: &[(&[&str], &str)] = &[
+        (&["nonsense"], "nonsense"),
+        (&["users"], "Usage: scrubjay users"),
+        (&["users", "list", "--limit", "0"], "--limit"),
+        (&["users", "show", "not-a-person"], "neither a person's id"),
+        (&["users", "prefer", "+15550100001"], "nothing to set"),
+        (&["users", "prefer", "+15550100001", "--endpoint", "external"], "the role of a message, not an endpoint"),
+        (&["users", "prefer", "+15550100001", "--endpoint", "nowhere"], "no endpoint \"nowhere\" is configured"),
+        (&["users", "prefer", "+15550100001", "--agent", "agent_x"], "no agent \"agent_x\" is configured"),
+        (&["users", "prefer", "+15550100001", "--time-zone", "Mars/Olympus"], "not a time zone"),
+        (&["conversations", "show", "1"], "scrubjay conversations list"),
+        (&["jobs", "replay", "1"], "scrubjay jobs list"),
+        (&["token", "create"], "--user <USER>|--service|--admin"),
+        (&["token", "create", "--admin", "--service"], "cannot be used with"),
+        (&["token", "create", "--admin", "--expires", "yesterday"], "is not a time"),
+        (&["token", "revoke", "sj_secret"], "is not a token's id"),
+        (&["chat", "--from", "123", "--once", "hello"], "--from \"123\""),
+        (&["chat", "--once", " "], "--once wants a text"),
+        (&["demo", "--listen", "0.0.0.0:0"], "loopback only"),
+        (&["completions", "tcsh"], "tcsh"),
+    ];
+    for (arguments, said) in cases {
+        let (code, stdout, stderr) = home.run(arguments).await;
+        assert_eq!(code, 2, "{arguments:?} ended with {code}: {stderr}");
+        assert_eq!(stdout, "", "{arguments:?} printed something");
+        assert!(stderr.contains(said), "{arguments:?} said: {stderr}");
+        assert!(!stderr.contains("panicked"), "{arguments:?} said: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_exit_code_1() {
+    let home = offline();
+    let uuid = "018f0000-0000-7000-8000-000000000000";
+    let reply = format!("reply-{uuid}");
+    let cases: &[(&[&str], &str)] = &[
+        (&["users", "show", "+15550100009"], "nobody is called"),
+        (&["users", "show", "0123456789abcdef01234567"], "nobody is called"),
+        (&["users", "block", "+15550100009"], "nobody is called"),
+        (&["token", "create", "--user", "+15550100009"], "nobody is called"),
+        (&["token", "revoke", uuid], "does not exist"),
+        (&["conversations", "show", uuid], "there is no conversation"),
+        (&["conversations", "close", uuid], "there is no conversation"),
+        (&["jobs", "show", &reply], "does not exist"),
+        (&["jobs", "replay", &reply], "does not exist"),
+        (&["jobs", "discard", &reply], "does not exist"),
+        (&["users", "list", "--cursor", "nonsense"], "begin again without it"),
+        (&["conversations", "list", "--cursor", "nonsense"], "begin again without it"),
+    ];
+    for (arguments, said) in cases {
+        let (code, stdout, stderr) = home.run(arguments).await;
+        assert_eq!(code, 1, "{arguments:?} ended with {code}: {stderr}");
+        assert_eq!(stdout, "", "{arguments:?} printed something");
+        assert!(stderr.contains(said), "{arguments:?} said: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_setting_is_exit_code_2_for_every_command_that_needs_settings() {
+    let home = Home::new(&Settings::default().set("server.listn", "127.0.0.1:0"));
+    for arguments in
+        [&["serve"][..], &["demo"], &["chat", "--once", "x"], &["users", "list"], &["phone", "1"], &["doctor"], &["config", "check"]]
+    {
+        let (code, stdout, stderr) = home.run(arguments).await;
+        assert_eq!(code, 2, "{arguments:?}: {stderr}");
+        let said = format!("{stdout}{stderr}");
+        assert!(said.contains("server.listn") && said.contains("server.listen"), "{arguments:?} said: {said}");
+    }
+}
+
+#[tokio::test]
+async fn flags_of_the_configuration_stand_anywhere() {
+    let home = offline();
+    let elsewhere = home.path().join("elsewhere");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scrubjay"));
+    command.env_clear().current_dir(home.path()).args(["users", "list", "--json", "--data-dir"]).arg(&elsewhere);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!([]));
+    assert!(elsewhere.join("scrubjay.db").exists());
+}
+
+#[tokio::test]
+async fn numbers_and_texts_are_read_without_a_store() {
+    let home = offline();
+    assert_eq!(home.json(&["phone", "(555) 123-4567"]).await, json!({"phoneNumber": "+15551234567"}));
+    let (code, stdout, _) = home.run(&["phone", "555-1234", "--json"]).await;
+    let refused: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, refused["error"].as_str()), (1, Some("Valid phone number required")));
+    let sms = home.json(&["sms", "“hi”"]).await;
+    assert_eq!((sms["encoding"].as_str(), sms["segments"].as_u64()), (Some("GSM-7"), Some(1)));
+    assert!(!home.data().exists(), "a store was made for nothing");
+}
