@@ -48,6 +48,12 @@ impl Progress {
         self.changed.notify_one();
     }
 
+    /// Waits a little, but not while the store closes.
+    fn pause(&self, wait: Duration) {
+        let ended = self.changed.wait_timeout_while(self.lock(), wait, |state| !state.closed && !state.forget);
+        drop(ended.unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
@@ -122,7 +128,7 @@ fn run(db: &Connection, progress: &Progress) {
                 checkpoint(db, "RESTART");
             }
         }
-        std::thread::sleep(LOOK);
+        progress.pause(LOOK);
     }
 }
 

@@ -104,7 +104,8 @@ fn placed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Placed> {
 
 /// A person's messages.
 pub(super) fn list_messages(db: &Connection, user: UserId, filter: &MessageFilter, request: &PageRequest) -> Outcome<Page<Message>> {
-    let pattern = filter.search.as_deref().map_or_else(|| "%".to_owned(), like_pattern);
+    // Not LIKE: its patterns are bounded, give `%` and `_` a meaning, and end at a NUL.
+    let wanted = filter.search.as_deref().map(str::to_ascii_lowercase);
     let rows = cursor::ask_for(request.limit);
     match filter.conversation_id {
         Some(id) => {
@@ -112,10 +113,10 @@ pub(super) fn list_messages(db: &Connection, user: UserId, filter: &MessageFilte
             let [slot, entry] = from.map_or([i64::MIN; 2], |place: Place<2>| place.numbers);
             let found = db
                 .prepare_cached(select_message!(
-                    "AND m.conversation_id = ?2 AND (m.slot, m.entry) > (?3, ?4) AND m.text LIKE ?5 ESCAPE '\\'
+                    "AND m.conversation_id = ?2 AND (m.slot, m.entry) > (?3, ?4) AND (?5 IS NULL OR instr(lower(m.text), ?5) > 0)
                      ORDER BY m.slot, m.entry LIMIT ?6"
                 ))?
-                .query_map(params![user, id, slot, entry, pattern, rows], placed)?
+                .query_map(params![user, id, slot, entry, wanted, rows], placed)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let place = |found: &Placed| Place { numbers: [found.1, found.2], id: Vec::new() };
             Ok(cursor::page(Listing::MessagesOfOne, request.limit, found, place, |found| found.0))
@@ -125,29 +126,15 @@ pub(super) fn list_messages(db: &Connection, user: UserId, filter: &MessageFilte
             let [created_at, slot, entry] = from.map_or([i64::MAX; 3], |place: Place<3>| place.numbers);
             let found = db
                 .prepare_cached(select_message!(
-                    "AND (m.created_at, m.slot, m.entry) < (?2, ?3, ?4) AND m.text LIKE ?5 ESCAPE '\\'
+                    "AND (m.created_at, m.slot, m.entry) < (?2, ?3, ?4) AND (?5 IS NULL OR instr(lower(m.text), ?5) > 0)
                      ORDER BY m.created_at DESC, m.slot DESC, m.entry DESC LIMIT ?6"
                 ))?
-                .query_map(params![user, created_at, slot, entry, pattern, rows], placed)?
+                .query_map(params![user, created_at, slot, entry, wanted, rows], placed)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             let place = |found: &Placed| Place { numbers: [found.0.created_at.as_millis(), found.1, found.2], id: Vec::new() };
             Ok(cursor::page(Listing::MessagesOfAll, request.limit, found, place, |found| found.0))
         }
     }
-}
-
-/// A pattern that finds exactly this text, whatever characters it holds.
-fn like_pattern(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() + 2);
-    pattern.push('%');
-    for character in text.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
 }
 
 /// The newest messages before a place, oldest first.

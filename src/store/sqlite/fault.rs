@@ -36,6 +36,11 @@ impl Fault {
         Self::Sql(rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Null, reason.into()))
     }
 
+    /// Whether stored rows are not what they should be: it concerns whom they belong to, not everybody.
+    pub(super) const fn is_damage(&self) -> bool {
+        matches!(self, Self::Sql(error) if is_damage(error))
+    }
+
     /// As the port says it.
     pub(super) fn into_store_error(self, file: &Path) -> StoreError {
         match self {
@@ -51,10 +56,7 @@ pub(super) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
     let corrupt = |reason: String| StoreError::Corrupt { place: file.to_owned(), reason };
     let code = match &error {
         rusqlite::Error::SqliteFailure(failure, _) => failure.code,
-        rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..)
-        | rusqlite::Error::Utf8Error(..) => {
+        damage if is_damage(damage) => {
             return corrupt(format!(
                 "a row holds what cannot be there ({error}); keep the file, restore a copy, or mend the row with the sqlite3 tool"
             ));
@@ -77,4 +79,14 @@ pub(super) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
         _ => format!("{name} did not take it"),
     };
     StoreError::unavailable(reason, error)
+}
+
+const fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
 }

@@ -1,5 +1,7 @@
 //! The two lanes of a person: when their heads may be looked at, and what goes into them.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::fault::Outcome;
@@ -7,7 +9,7 @@ use super::writer::Unit;
 use crate::domain::delivery::{OutboundState, ReplyRoute};
 use crate::domain::ids::{ConversationId, TurnId, UserId};
 use crate::domain::phone::PhoneNumber;
-use crate::store::NewOutbound;
+use crate::store::{Leased, NewOutbound};
 
 /// Sets when a person's turn lane may be looked at, unless somebody holds it.
 pub(super) fn refresh_turns(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
@@ -38,6 +40,60 @@ pub(super) fn refresh_deliveries(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
         )?
         .execute([user])?;
     Ok(())
+}
+
+/// How long a lane with damaged rows is left alone.
+const PARKED: Duration = Duration::from_secs(60);
+
+/// Which lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lane {
+    Turns,
+    Deliveries,
+}
+
+/// Runs `lease` for each person whose lane is due. A lane whose rows are damaged is undone, reported and left alone for a while:
+/// it must not keep everybody else waiting.
+pub(super) fn lease_each<T>(
+    unit: &Unit<'_>,
+    lane: Lane,
+    limit: usize,
+    mut lease: impl FnMut(UserId) -> Outcome<Option<T>>,
+) -> Outcome<Leased<T>> {
+    let (due, park, next) = match lane {
+        Lane::Turns => (
+            "SELECT user_id FROM activity WHERE turn_next <= ?1 ORDER BY turn_next LIMIT ?2",
+            "UPDATE activity SET turn_next = ?2 WHERE user_id = ?1",
+            "SELECT min(turn_next) FROM activity WHERE turn_next IS NOT NULL",
+        ),
+        Lane::Deliveries => (
+            "SELECT user_id FROM activity WHERE delivery_next <= ?1 ORDER BY delivery_next LIMIT ?2",
+            "UPDATE activity SET delivery_next = ?2 WHERE user_id = ?1",
+            "SELECT min(delivery_next) FROM activity WHERE delivery_next IS NOT NULL",
+        ),
+    };
+    let lanes: Vec<UserId> = unit
+        .db
+        .prepare_cached(due)?
+        .query_map(params![unit.now, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut work = Vec::with_capacity(lanes.len());
+    for user in lanes {
+        unit.db.prepare_cached("SAVEPOINT lane")?.execute([])?;
+        match lease(user) {
+            Ok(leased) => work.extend(leased),
+            Err(fault) if fault.is_damage() => {
+                unit.db.prepare_cached("ROLLBACK TO lane")?.execute([])?;
+                unit.db.prepare_cached(park)?.execute(params![user, unit.now.after(PARKED)])?;
+                let error = fault.into_store_error(unit.file);
+                tracing::error!(error = %error, user = %user, lane = ?lane, "a person's work cannot be read; it is left alone for a minute");
+            }
+            Err(fault) => return Err(fault),
+        }
+        unit.db.prepare_cached("RELEASE lane")?.execute([])?;
+    }
+    let next_due = unit.db.prepare_cached(next)?.query_row([], |row| row.get(0))?;
+    Ok(Leased { work, next_due })
 }
 
 /// For whom, and as part of what, outgoing messages are made.

@@ -36,9 +36,9 @@ pub(super) fn remove_role_as_endpoint(db: &Connection) -> rusqlite::Result<usize
          WHERE lower(endpoint) = 'external' OR lower(choice_endpoint) = 'external'",
         "UPDATE messages SET endpoint = NULL WHERE lower(endpoint) = 'external'",
         "UPDATE turns SET request = json_remove(request, '$.choice.endpoint')
-         WHERE state IN ('open', 'begun') AND lower(json_extract(request, '$.choice.endpoint')) = 'external'",
+         WHERE state IN ('open', 'begun') AND CASE WHEN json_valid(request) THEN lower(json_extract(request, '$.choice.endpoint')) = 'external' END",
         "UPDATE turns SET request = json_remove(request, '$.choice.endpoint')
-         WHERE state = 'dead' AND lower(json_extract(request, '$.choice.endpoint')) = 'external'",
+         WHERE state = 'dead' AND CASE WHEN json_valid(request) THEN lower(json_extract(request, '$.choice.endpoint')) = 'external' END",
     ] {
         rows += db.execute(statement, [])?;
     }

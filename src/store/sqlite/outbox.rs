@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Outcome;
-use super::lanes;
+use super::lanes::{self, Lane};
 use super::rows;
 use super::writer::Unit;
 use crate::domain::delivery::{DeliveryStatus, OutboundMessage, OutboundState, StatusReport};
@@ -43,20 +43,7 @@ fn head(db: &Connection, user: UserId) -> Outcome<Option<Row>> {
 
 /// Leases the heads of due lanes.
 pub(super) fn lease(unit: &Unit<'_>, owner: &Owner, limit: usize) -> Outcome<Leased<LeasedDelivery>> {
-    let lanes: Vec<UserId> = unit
-        .db
-        .prepare_cached("SELECT user_id FROM activity WHERE delivery_next <= ?1 ORDER BY delivery_next LIMIT ?2")?
-        .query_map(params![unit.now, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut work = Vec::with_capacity(lanes.len());
-    for user in lanes {
-        work.extend(lease_lane(unit, owner, user)?);
-    }
-    let next_due = unit
-        .db
-        .prepare_cached("SELECT min(delivery_next) FROM activity WHERE delivery_next IS NOT NULL")?
-        .query_row([], |row| row.get(0))?;
-    Ok(Leased { work, next_due })
+    lanes::lease_each(unit, Lane::Deliveries, limit, |user| lease_lane(unit, owner, user))
 }
 
 fn lease_lane(unit: &Unit<'_>, owner: &Owner, user: UserId) -> Outcome<Option<LeasedDelivery>> {

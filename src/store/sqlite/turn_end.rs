@@ -61,7 +61,8 @@ pub(super) fn reserve(unit: &Unit<'_>, lease: &TurnLease, rules: BalanceRules, c
     Ok(if enough { Reservation::Held } else { Reservation::Insufficient { balance } })
 }
 
-/// What is due is granted: the start to whoever has no balance, and one refill for each whole period since the last.
+/// What is due is granted: the start to whoever has no balance, and one refill when a period has gone by. Periods in which
+/// nobody asked are not made up for, so that a long absence costs the host nothing; the rhythm of the periods is kept.
 fn grant(balance: Option<Credits>, refilled_at: Option<Timestamp>, rules: BalanceRules, now: Timestamp) -> (Credits, Timestamp) {
     let (Some(balance), Some(refilled_at)) = (balance, refilled_at) else {
         return (balance.unwrap_or(rules.start), now);
@@ -70,7 +71,7 @@ fn grant(balance: Option<Credits>, refilled_at: Option<Timestamp>, rules: Balanc
         return (balance, refilled_at);
     };
     let periods = (now.as_millis() - refilled_at.as_millis()).max(0) / refill.every_millis;
-    let granted = Credits(refill.credits.0.saturating_mul(periods));
+    let granted = if periods > 0 { refill.credits } else { Credits::ZERO };
     (balance.plus(granted), Timestamp::from_millis(refilled_at.as_millis() + periods * refill.every_millis))
 }
 

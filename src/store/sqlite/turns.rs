@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::{Fault, Outcome};
+use super::lanes::{self, Lane};
 use super::rows;
 use super::turn_end::{self, Entry, finish};
 use super::values::{Json, TurnKind};
@@ -81,18 +82,7 @@ pub(super) fn find(db: &Connection, user: UserId, id: TurnId) -> Outcome<Option<
 
 /// Leases the heads of due lanes. Turns that need no model are ended on the way.
 pub(super) fn lease(unit: &Unit<'_>, owner: &Owner, limit: usize, limits: &DailyLimits) -> Outcome<Leased<LeasedTurn>> {
-    let lanes: Vec<UserId> = unit
-        .db
-        .prepare_cached("SELECT user_id FROM activity WHERE turn_next <= ?1 ORDER BY turn_next LIMIT ?2")?
-        .query_map(params![unit.now, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut work = Vec::with_capacity(lanes.len());
-    for user in lanes {
-        work.extend(lease_lane(unit, owner, user, limits)?);
-    }
-    let next_due =
-        unit.db.prepare_cached("SELECT min(turn_next) FROM activity WHERE turn_next IS NOT NULL")?.query_row([], |row| row.get(0))?;
-    Ok(Leased { work, next_due })
+    lanes::lease_each(unit, Lane::Turns, limit, |user| lease_lane(unit, owner, user, limits))
 }
 
 /// Leases the head of one lane, where there is one that is due and needs a model.
@@ -107,7 +97,7 @@ fn lease_lane(unit: &Unit<'_>, owner: &Owner, user: UserId, limits: &DailyLimits
         end_without_model(unit, &turn)?;
     }
     // Nothing to be leased: whoever held the lane is long gone.
-    super::lanes::free_turns(unit, user)?;
+    lanes::free_turns(unit, user)?;
     Ok(None)
 }
 

@@ -5,7 +5,7 @@
 //! itself, without any wait that is made on purpose. Nobody is answered before the commit.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -31,6 +31,8 @@ pub(super) struct Unit<'a> {
     pub(super) db: &'a Connection,
     /// The moment, by the store's clock.
     pub(super) now: Timestamp,
+    /// The file, for what is said of it.
+    pub(super) file: &'a Path,
 }
 
 /// Which queue.
@@ -49,7 +51,7 @@ trait Work: Send {
     /// Does it inside the transaction; true when it went well. May be called again after a rollback.
     fn run(&mut self, unit: &Unit<'_>) -> bool;
     /// Answers the caller: with what was found, or with why the transaction did not happen.
-    fn answer(self: Box<Self>, file: &std::path::Path, failure: Option<StoreError>);
+    fn answer(self: Box<Self>, file: &Path, failure: Option<StoreError>);
 }
 
 struct Pending<T, F> {
@@ -70,7 +72,7 @@ impl<T: Send, F: FnMut(&Unit<'_>) -> Outcome<T> + Send> Work for Pending<T, F> {
         well
     }
 
-    fn answer(self: Box<Self>, file: &std::path::Path, failure: Option<StoreError>) {
+    fn answer(self: Box<Self>, file: &Path, failure: Option<StoreError>) {
         let answer = match (failure, self.outcome) {
             // A refusal (not found, lease lost) wrote nothing, so it holds whether or not the others were committed.
             (_, Some(Err(fault))) => Err(fault.into_store_error(file)),
@@ -237,7 +239,7 @@ impl Thread {
     }
 
     fn unit(&self) -> Unit<'_> {
-        Unit { db: &self.db, now: self.clock.now() }
+        Unit { db: &self.db, now: self.clock.now(), file: &self.file }
     }
 
     fn begin(&self) -> rusqlite::Result<()> {

@@ -46,7 +46,8 @@ pub(super) struct Fixture {
     pub(super) clock: Clock,
     pub(super) settings: Storage,
     /// Removed with it.
-    pub(super) folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
+    backend: String,
     next: AtomicU64,
 }
 
@@ -56,7 +57,12 @@ impl Fixture {
         let clock = Clock::set_to(NOON);
         let settings = settings(backend, folder.path());
         let store = scrubjay::store::open(&settings, clock.clone()).unwrap();
-        Self { store, clock, settings, folder, next: AtomicU64::new(1) }
+        Self { store, clock, settings, _folder: folder, backend: backend.to_owned(), next: AtomicU64::new(1) }
+    }
+
+    /// Another empty store of the same backend.
+    pub(super) fn fresh(&self) -> Self {
+        Self::open(&self.backend)
     }
 
     /// The same data through another opened store, as another process has it.

@@ -4,7 +4,17 @@
 //! unused function, which the lints refuse. [`fixture`] has what the cases share.
 
 mod accepting;
+mod consent;
+mod conversations;
+mod credits;
+mod deliveries;
 mod fixture;
+mod gathering;
+mod interleavings;
+mod isolation;
+mod jobs;
+mod listings;
+mod sqlite_file;
 mod turns;
 
 use fixture::Fixture;
@@ -41,9 +51,78 @@ contract! {
         a_repeat_gets_the_receipt_of_the_first_time,
         fifty_first_texts_at_once_make_one_person_and_one_chain,
     }
+    consent {
+        an_opt_out_stops_everything_but_its_confirmation,
+        the_word_of_a_stranger_is_kept_for_when_they_come,
+        a_blocked_person_is_refused_and_owed_nothing,
+    }
+    conversations {
+        the_newest_is_continued_within_its_window,
+        a_named_conversation_must_be_the_senders,
+        a_closed_conversation_is_left_by_phone,
+        an_explicit_choice_stays_with_the_conversation,
+        a_deleted_conversation_is_gone_and_stays_gone,
+        conversations_are_listed_by_their_newest_message,
+    }
+    credits {
+        a_reply_holds_before_and_settles_after,
+        what_was_held_is_free_again_without_an_answer,
+        credits_come_back_once_a_period,
+        a_person_is_told_once,
+    }
+    deliveries {
+        parts_leave_one_after_the_other,
+        a_refused_attempt_is_repeated_when_due,
+        what_was_perhaps_sent_is_looked_up_before_it_is_sent_again,
+        an_attempt_whose_process_died_is_looked_up,
+        what_is_too_old_is_not_sent,
+        a_dead_letter_lets_the_next_one_go,
+        an_opt_out_that_the_carrier_knows_of_is_recorded,
+        a_status_never_goes_back,
+        a_report_that_comes_before_the_answer_counts,
+        more_lets_kept_parts_go_in_order,
+        more_is_the_rest_of_the_newest_long_reply,
+        people_are_sent_to_side_by_side,
+    }
+    gathering {
+        texts_join_by_the_table,
+        gathered_texts_are_one_turn_in_their_order,
+        a_text_of_another_conversation_does_not_join,
+        a_consent_word_does_not_wait_for_what_gathers,
+    }
+    interleavings {
+        whatever_the_order_nothing_is_lost_or_done_twice,
+    }
+    isolation {
+        another_persons_ids_give_nothing,
+    }
+    jobs {
+        jobs_are_listed_replies_first,
+        a_dead_turn_is_replayed_behind_what_was_said_since,
+        a_job_is_discarded_unless_it_runs_or_is_done,
+        deliveries_are_replayed_and_discarded,
+    }
+    listings {
+        texts_of_every_kind_come_back_as_they_were,
+        messages_are_searched_for_exactly_what_was_written,
+        all_messages_are_listed_newest_first_page_by_page,
+        people_and_tokens_are_listed_oldest_first,
+        a_cursor_from_elsewhere_is_refused,
+        preferences_change_field_by_field,
+        what_callers_send_along_is_kept_apart_and_bounded,
+        usernames_are_counted_up_when_taken,
+        marks_never_go_back,
+    }
     turns {
         a_turn_is_leased_answered_and_over,
         a_lease_that_ran_out_is_taken_over_and_its_holder_writes_nothing,
+        one_person_is_answered_in_order_and_people_in_parallel,
+        two_processes_lease_each_turn_once,
+        a_turn_that_waits_for_another_attempt_holds_up_those_behind_it,
+        a_renewed_lease_holds_and_a_released_owner_has_none,
+        turns_without_a_model_are_ended_on_the_way,
+        what_a_prompt_recalls_stands_before_the_turn,
+        daily_limits_count_turns_that_begin,
     }
 }
 

@@ -1,11 +1,13 @@
 //! Handing out turns and ending them.
 
+use std::collections::HashSet;
+
 use scrubjay::domain::ids::MessageId;
 use scrubjay::domain::message::Role;
-use scrubjay::domain::turn::{TurnEnd, TurnState};
-use scrubjay::store::StoreError;
+use scrubjay::domain::turn::{Refusal, TurnEnd, TurnState};
+use scrubjay::store::{Action, DailyLimits, Effect, NewInbound, Owner, SharedStore, StoreError, TurnOutcome, TurnRelease};
 
-use super::fixture::{ANN, Fixture, no_limits};
+use super::fixture::{ANN, BOB, Fixture, limits, no_limits, phone};
 
 pub(super) async fn a_turn_is_leased_answered_and_over(f: Fixture) {
     let receipt = f.texted(ANN, "hello").await;
@@ -47,4 +49,162 @@ pub(super) async fn a_lease_that_ran_out_is_taken_over_and_its_holder_writes_not
     assert!(matches!(again, Err(StoreError::LeaseLost)), "{again:?}");
     let texts: Vec<_> = f.messages(lost.lease.user_id, lost.conversation.id).await.into_iter().map(|message| message.text).collect();
     assert_eq!(texts, ["hello", "in time"]);
+}
+
+pub(super) async fn one_person_is_answered_in_order_and_people_in_parallel(f: Fixture) {
+    let ann = f.texted(ANN, "a1").await;
+    f.texted(ANN, "a2").await;
+    f.advance(1);
+    f.texted(BOB, "b1").await;
+    let work = f.lease().await;
+    let texts: Vec<_> = work.iter().map(|turn| turn.texts[0].text.as_str()).collect();
+    assert_eq!(texts, ["a1", "b1"]);
+    f.texted(ANN, "a3").await;
+    assert!(f.lease().await.is_empty());
+    f.answer(&work[0], "r1").await;
+    let second = f.lease_one().await;
+    assert_eq!(second.texts[0].text, "a2");
+    f.answer(&second, "r2").await;
+    f.drain().await;
+    assert_eq!(f.said(ann).await, ["a1", "r1", "a2", "r2", "a3", "re: a3"]);
+    f.assert_chain(ann.user_id, ann.conversation_id).await;
+}
+
+pub(super) async fn two_processes_lease_each_turn_once(f: Fixture) {
+    let other = f.open_again();
+    for number in 0..40 {
+        let store = if number % 2 == 0 { &f.store } else { &other };
+        store.accept(f.text(&format!("+155500001{number:02}"), "hello")).await.unwrap();
+    }
+    let lease = |store: SharedStore, owner: Owner| async move {
+        let mut mine = Vec::new();
+        loop {
+            let work = store.lease_turns(&owner, 3, &no_limits()).await.unwrap().work;
+            if work.is_empty() {
+                return mine;
+            }
+            mine.extend(work);
+        }
+    };
+    let one = tokio::spawn(lease(f.store.clone(), f.owner()));
+    let two = tokio::spawn(lease(other.clone(), f.other_owner()));
+    let (one, two) = (one.await.unwrap(), two.await.unwrap());
+    let all: HashSet<_> = one.iter().chain(&two).map(|turn| turn.lease.turn_id).collect();
+    assert_eq!((one.len() + two.len(), all.len()), (40, 40));
+    for (turn, store) in one.iter().map(|turn| (turn, &other)).chain(two.iter().map(|turn| (turn, &f.store))) {
+        store.complete_turn(&turn.lease, f.answered("done elsewhere", &[])).await.unwrap();
+    }
+    assert_eq!(f.store.figures().await.unwrap().open_turns, 0);
+}
+
+pub(super) async fn a_turn_that_waits_for_another_attempt_holds_up_those_behind_it(f: Fixture) {
+    let receipt = f.texted(ANN, "first").await;
+    f.texted(ANN, "second").await;
+    let turn = f.lease_one().await;
+    let due = f.clock.now().after(std::time::Duration::from_secs(2));
+    f.store.release_turn(&turn.lease, TurnRelease::Retry { due, error: "429".to_owned() }).await.unwrap();
+    let record = f.store.find_turn(receipt.user_id, receipt.turn_id).await.unwrap().unwrap();
+    assert_eq!(record.end, Some(TurnEnd::Failed { error: "429".to_owned(), will_retry: true }));
+    assert!(f.lease().await.is_empty());
+    f.advance(2_000);
+    let again = f.lease_one().await;
+    assert_eq!((again.lease.turn_id, again.attempts), (receipt.turn_id, 1));
+    f.store.release_turn(&again.lease, TurnRelease::Unchanged).await.unwrap();
+    let again = f.lease_one().await;
+    assert_eq!(again.attempts, 1, "a stop is no attempt");
+    f.store.release_turn(&again.lease, TurnRelease::Dead { error: "gave up".to_owned() }).await.unwrap();
+    let record = f.store.find_turn(receipt.user_id, receipt.turn_id).await.unwrap().unwrap();
+    assert_eq!((record.state, record.end), (TurnState::Dead, Some(TurnEnd::Failed { error: "gave up".to_owned(), will_retry: false })));
+    assert_eq!(f.lease_one().await.texts[0].text, "second", "a dead letter lets the next one go");
+}
+
+pub(super) async fn a_renewed_lease_holds_and_a_released_owner_has_none(f: Fixture) {
+    f.stored(f.text(ANN, "hello")).await;
+    f.stored(f.text(BOB, "hello")).await;
+    let ann = f.lease().await;
+    f.advance(10_000);
+    assert_eq!(f.store.renew_leases(&f.owner()).await.unwrap(), 2);
+    assert_eq!(f.store.renew_leases(&f.other_owner()).await.unwrap(), 0);
+    f.advance(10_000);
+    assert!(f.store.lease_turns(&f.other_owner(), 10, &no_limits()).await.unwrap().work.is_empty());
+    assert_eq!(f.store.list_owners().await.unwrap(), [f.owner()]);
+    assert_eq!(f.store.release_owner(&f.owner()).await.unwrap(), 2);
+    assert!(f.store.list_owners().await.unwrap().is_empty());
+    let lost = f.store.complete_turn(&ann[0].lease, f.answered("late", &[])).await;
+    assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
+    assert_eq!(f.store.lease_turns(&f.other_owner(), 10, &no_limits()).await.unwrap().work.len(), 2);
+}
+
+pub(super) async fn turns_without_a_model_are_ended_on_the_way(f: Fixture) {
+    let old = f.text(ANN, "from yesterday");
+    let receipt = f.stored(NewInbound { action: Action::Record { reason: Refusal::TooOld }, ..old }).await;
+    let help = f.text(ANN, "HELP");
+    let reply_id = f.clock.message_id();
+    let action = Action::Answer { text: "I am a bot".to_owned(), reply_id, outgoing: f.outgoing(&["I am a bot"]), effect: Effect::None };
+    let helped = f.stored(NewInbound { action, ..help }).await;
+    assert_eq!(f.send_all().await, ["I am a bot"], "what is fixed leaves at once");
+    f.texted(ANN, "now answer me").await;
+    let turn = f.lease_one().await;
+    assert_eq!((turn.texts[0].text.as_str(), turn.texts[0].sequence), ("now answer me", Some(4)));
+    assert_eq!(f.said(receipt).await, ["from yesterday", "HELP", "I am a bot", "now answer me"]);
+    f.assert_chain(receipt.user_id, receipt.conversation_id).await;
+    let record = f.store.find_turn(receipt.user_id, receipt.turn_id).await.unwrap().unwrap();
+    assert_eq!(record.end, Some(TurnEnd::Refused(Refusal::TooOld)));
+    let record = f.store.find_turn(helped.user_id, helped.turn_id).await.unwrap().unwrap();
+    let Some(TurnEnd::Answered(Some(reply))) = record.end else { panic!("it has a reply") };
+    assert_eq!((reply.message_id, reply.endpoint, reply.model), (reply_id, None, None));
+
+    f.answer(&turn, "answered").await;
+    let finished = f.store.list_finished_turns(receipt.user_id, 0, 10).await.unwrap();
+    assert_eq!(finished.iter().map(|turn| turn.event).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(finished.iter().map(|turn| turn.messages.len()).collect::<Vec<_>>(), [1, 2, 2]);
+    assert_eq!(finished.iter().map(|turn| turn.began_conversation).collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(f.store.list_finished_turns(receipt.user_id, 2, 10).await.unwrap(), finished[2..]);
+}
+
+pub(super) async fn what_a_prompt_recalls_stands_before_the_turn(f: Fixture) {
+    let receipt = f.texted(ANN, "one").await;
+    f.drain().await;
+    f.texted(ANN, "two").await;
+    f.texted(ANN, "three").await;
+    let turn = f.lease_one().await;
+    let before = turn.texts[0].sequence.unwrap();
+    let recall = |limit| f.store.recent_messages(receipt.user_id, receipt.conversation_id, before, limit);
+    let texts: Vec<_> = recall(10).await.unwrap().into_iter().map(|message| message.text).collect();
+    assert_eq!(texts, ["one", "re: one"], "never its own texts, never later ones");
+    assert_eq!(recall(1).await.unwrap()[0].text, "re: one");
+}
+
+pub(super) async fn daily_limits_count_turns_that_begin(f: Fixture) {
+    for text in ["one", "two", "three"] {
+        f.texted(ANN, text).await;
+    }
+    f.texted(BOB, "hello").await;
+    let next = |number: &'static str| {
+        let f = &f;
+        async move {
+            let work = f.store.lease_turns(&f.owner(), 10, &limits(2, 3)).await.unwrap().work;
+            let turn = work.into_iter().find(|turn| turn.user.phone == Some(phone(number))).unwrap();
+            let over = turn.over_limit;
+            match over {
+                None => f.answer(&turn, "ok").await,
+                Some(reason) => {
+                    let outcome = TurnOutcome::Refused { reason, notice: None };
+                    f.store.complete_turn(&turn.lease, outcome).await.unwrap()
+                }
+            };
+            f.store.release_owner(&f.owner()).await.unwrap();
+            over
+        }
+    };
+    assert_eq!(next(ANN).await, None);
+    assert_eq!(next(BOB).await, None, "a turn that was given back is counted once");
+    assert_eq!(next(ANN).await, None);
+    assert_eq!(next(ANN).await, Some(Refusal::PersonLimit));
+    f.texted(BOB, "again").await;
+    assert_eq!(next(BOB).await, Some(Refusal::TotalLimit));
+    f.texted(BOB, "tomorrow").await;
+    let tomorrow = DailyLimits { day: "2026-11-23".to_owned(), ..limits(2, 3) };
+    let work = f.store.lease_turns(&f.owner(), 10, &tomorrow).await.unwrap().work;
+    assert_eq!(work[0].over_limit, None);
 }

@@ -1,0 +1,164 @@
+//! The file of the SQLite backend: what opening it does, and what it refuses.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use scrubjay::store::StoreError;
+
+use super::fixture::{ANN, BOB, Fixture};
+
+fn in_runtime<F: Future<Output = ()>>(case: impl FnOnce(Fixture) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(case(Fixture::open("sqlite")));
+}
+
+fn file(f: &Fixture) -> PathBuf {
+    f.settings.path.join("scrubjay.db")
+}
+
+/// Closes the store and changes its file by hand.
+async fn by_hand(f: &Fixture, statements: &str) {
+    f.store.close().await;
+    Connection::open(file(f)).unwrap().execute_batch(statements).unwrap();
+}
+
+fn refusal(f: &Fixture) -> StoreError {
+    match scrubjay::store::open(&f.settings, f.clock.clone()) {
+        Ok(_) => panic!("it was opened"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn what_was_stored_is_there_after_reopening() {
+    in_runtime(|f| async move {
+        let receipt = f.texted(ANN, "hello").await;
+        f.store.close().await;
+        assert!(matches!(f.store.accept(f.text(ANN, "late")).await, Err(StoreError::Unavailable { .. })));
+        assert!(matches!(f.store.find_user(receipt.user_id).await, Err(StoreError::Unavailable { .. })));
+        let again = f.open_again();
+        assert!(again.find_user(receipt.user_id).await.unwrap().is_some());
+        again.check().await.unwrap();
+        let wal = f.settings.path.join("scrubjay.db-wal");
+        again.close().await;
+        assert!(!wal.exists(), "the log is in the file");
+    });
+}
+
+#[test]
+fn folder_and_file_are_their_owners_alone() {
+    in_runtime(|f| async move {
+        f.texted(ANN, "hello").await;
+        let mode = |path: PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(f.settings.path.clone()), 0o700);
+        assert_eq!(mode(file(&f)), 0o600);
+        assert_eq!(mode(f.settings.path.join("scrubjay.db-wal")), 0o600);
+    });
+}
+
+#[test]
+fn a_newer_file_is_refused_with_the_way_out() {
+    in_runtime(|f| async move {
+        by_hand(&f, "PRAGMA user_version = 9999").await;
+        let error = refusal(&f);
+        assert!(matches!(error, StoreError::Unsupported { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("scrubjay.db") && text.contains("9999") && text.contains("newer release"), "{text}");
+    });
+}
+
+#[test]
+fn a_file_of_another_program_or_backend_is_left_alone() {
+    in_runtime(|f| async move {
+        by_hand(&f, "UPDATE meta SET value = 'mongodb' WHERE key = 'backend'").await;
+        assert!(refusal(&f).to_string().contains("mongodb"));
+        std::fs::remove_file(file(&f)).unwrap();
+        Connection::open(file(&f)).unwrap().execute_batch("CREATE TABLE theirs (x); PRAGMA application_id = 7").unwrap();
+        let before = std::fs::read(file(&f)).unwrap();
+        let error = refusal(&f);
+        assert!(matches!(&error, StoreError::Unsupported { reason } if reason.contains("another program")), "{error:?}");
+        assert_eq!(std::fs::read(file(&f)).unwrap(), before);
+    });
+}
+
+#[test]
+fn a_damaged_file_is_named_and_never_replaced() {
+    in_runtime(|f| async move {
+        f.texted(ANN, "hello").await;
+        f.store.close().await;
+        let mut bytes = std::fs::read(file(&f)).unwrap();
+        bytes[..100].fill(b'x');
+        std::fs::write(file(&f), &bytes).unwrap();
+        let error = refusal(&f);
+        assert!(matches!(&error, StoreError::Corrupt { place, .. } if *place == file(&f)), "{error:?}");
+        assert!(error.to_string().contains("restore a copy"), "{error}");
+        assert_eq!(std::fs::read(file(&f)).unwrap(), bytes);
+    });
+}
+
+#[test]
+fn a_damaged_row_is_an_error_and_holds_up_nobody_else() {
+    in_runtime(|f| async move {
+        let ann = f.texted(ANN, "hello").await;
+        f.texted(BOB, "hello").await;
+        by_hand(&f, "UPDATE turns SET route_from = NULL, state = 'open', request = '{' WHERE number = 1").await;
+        let again = f.open_again();
+        let work = again.lease_turns(&f.owner(), 10, &super::fixture::no_limits()).await.unwrap().work;
+        assert_eq!(work.len(), 1, "Bob is answered");
+        assert_ne!(work[0].user.id, ann.user_id);
+        again.close().await;
+
+        let db = Connection::open(file(&f)).unwrap();
+        db.execute_batch("UPDATE people SET caller_metadata = 'not JSON' WHERE phone = '+15550000001'").unwrap();
+        drop(db);
+        let again = f.open_again();
+        let error = again.find_user(ann.user_id).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { place, .. } if *place == file(&f)), "{error:?}");
+    });
+}
+
+#[test]
+fn a_file_that_another_process_keeps_locked_is_unavailable_within_seconds() {
+    in_runtime(|f| async move {
+        let other = Connection::open(file(&f)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let begun = std::time::Instant::now();
+        let error = f.store.accept(f.text(ANN, "hello")).await.unwrap_err();
+        assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}", begun.elapsed());
+        assert!(matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("another process")), "{error:?}");
+        assert!(f.store.find_user(f.clock.user_id()).await.unwrap().is_none(), "reading goes on");
+        other.execute_batch("ROLLBACK").unwrap();
+        f.texted(ANN, "hello").await;
+    });
+}
+
+#[test]
+fn many_processes_may_make_one_file_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = super::fixture::settings("sqlite", folder.path());
+    let opening: Vec<_> = (0..8)
+        .map(|_| {
+            let settings = settings.clone();
+            std::thread::spawn(move || scrubjay::store::open(&settings, scrubjay::clock::Clock::system()).map(drop))
+        })
+        .collect();
+    for thread in opening {
+        thread.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn what_is_deleted_cannot_be_read_from_the_files() {
+    in_runtime(|f| async move {
+        let marked = "marked-secret-".repeat(400);
+        let receipt = f.texted(ANN, &marked).await;
+        f.drain().await;
+        f.store.delete_conversation(receipt.user_id, receipt.conversation_id).await.unwrap();
+        f.store.close().await;
+        for entry in std::fs::read_dir(&f.settings.path).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(!bytes.windows(13).any(|window| window == b"marked-secret"));
+        }
+    });
+}
