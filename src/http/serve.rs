@@ -48,7 +48,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
         let Some((stream, peer, slot)) = accepted else { break };
         let (router, stop) = (router.clone(), stop.clone());
         tracker.spawn(async move {
-            connection(stream, peer, router, stop).await;
+            connection(stream, peer, router, stop, HEAD_LIMIT).await;
             drop(slot);
         });
     }
@@ -77,13 +77,13 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: Stop) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: Stop, head_limit: Duration) {
     // Without it the pieces of a streamed answer wait for one another.
     let _not_vital = stream.set_nodelay(true);
     let service = service_fn(move |request| answer(router.clone(), peer, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
+        .header_read_timeout(head_limit)
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
@@ -112,5 +112,101 @@ async fn answer(mut router: Router, peer: SocketAddr, request: hyper::Request<In
 impl IntoResponse for ProblemKind {
     fn into_response(self) -> Response {
         super::problem::Problem::new(self).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    async fn running(router: Router) -> (SocketAddr, Stop, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), Stop::default());
+        let serving = tokio::spawn(serve(listener, router, stop.clone()));
+        (address, stop, serving)
+    }
+
+    async fn send(address: SocketAddr, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn read_some(stream: &mut TcpStream) -> String {
+        let mut buffer = vec![0; 4096];
+        let read = timeout(LIMIT, stream.read(&mut buffer)).await.unwrap().unwrap_or(0);
+        String::from_utf8_lossy(&buffer[..read]).into_owned()
+    }
+
+    /// Two doors: one answers when told, one panics.
+    fn slow_router(begun: &Arc<Notify>, go: &Arc<Notify>) -> Router {
+        let (begun, go) = (Arc::clone(begun), Arc::clone(go));
+        let slow = move || {
+            let (begun, go) = (Arc::clone(&begun), Arc::clone(&go));
+            async move {
+                begun.notify_one();
+                go.notified().await;
+                "done"
+            }
+        };
+        async fn broken() -> &'static str {
+            panic!("a fault of ours")
+        }
+        Router::new().route("/slow", get(slow)).route("/broken", get(broken))
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_a_running_request_finish_and_takes_no_other() {
+        let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (address, stop, serving) = running(slow_router(&begun, &go)).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut stream = send(address, "/slow").await;
+        timeout(LIMIT, begun.notified()).await.unwrap();
+        stop.drain.cancel();
+        assert_eq!(read_some(&mut idle).await, "", "an idle connection closes");
+        assert!(!serving.is_finished());
+        go.notify_one();
+        assert!(read_some(&mut stream).await.ends_with("done"));
+        timeout(LIMIT, serving).await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_second_signal_ends_what_still_runs() {
+        let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (address, stop, serving) = running(slow_router(&begun, &go)).await;
+        let mut stream = send(address, "/slow").await;
+        timeout(LIMIT, begun.notified()).await.unwrap();
+        stop.drain.cancel();
+        stop.now.cancel();
+        assert_eq!(read_some(&mut stream).await, "");
+        timeout(LIMIT, serving).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_and_the_server_goes_on() {
+        let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (address, _stop, _serving) = running(slow_router(&begun, &go)).await;
+        let answer = read_some(&mut send(address, "/broken").await).await;
+        assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("/problems/internal-error"), "{answer}");
+        assert!(read_some(&mut send(address, "/nowhere").await).await.starts_with("HTTP/1.1 404"));
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_come_closes_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let serving = tokio::spawn(connection(stream, peer, Router::new(), Stop::default(), Duration::from_millis(50)));
+        client.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
+        timeout(LIMIT, serving).await.unwrap().unwrap();
     }
 }
