@@ -16,6 +16,7 @@ mod owner;
 mod problem;
 mod query;
 mod routes;
+mod segment;
 mod serve;
 pub mod shapes;
 pub mod simulator;

@@ -1,7 +1,7 @@
 //! What a person sees of their own: conversations and messages. Another's are as if they did not exist.
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::auth::{bearer, person};
 use super::problem::{ApiError, ProblemKind};
 use super::query::Query;
+use super::segment::Segment;
 use super::shapes::{ConversationShape, MessageShape};
 use super::state::HttpState;
 use crate::domain::ids::ConversationId;
@@ -57,7 +58,7 @@ pub(super) async fn list_conversations(State(state): State<HttpState>, request: 
 /// `GET /api/conversations/{conversationId}`.
 pub(super) async fn get_conversation(
     State(state): State<HttpState>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Json<ConversationShape>, ApiError> {
     let (parts, _) = request.into_parts();
@@ -69,7 +70,7 @@ pub(super) async fn get_conversation(
 /// `DELETE /api/conversations/{conversationId}`.
 pub(super) async fn delete_conversation(
     State(state): State<HttpState>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     let (parts, _) = request.into_parts();

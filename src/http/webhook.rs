@@ -2,7 +2,7 @@
 //!
 //! Nothing here waits for a model. Whoever is not proven to be the carrier learns nothing but 403.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +11,7 @@ use metrics::counter;
 use super::address::{candidate_urls, is_local};
 use super::body;
 use super::problem::{ApiError, Problem, ProblemKind};
+use super::segment::Segment;
 use super::state::HttpState;
 use crate::gateway::{Gateway, WebhookEvent, WebhookKind, WebhookRequest};
 use crate::service::receive::{CarrierConfirms, Received};
@@ -19,12 +20,12 @@ use crate::service::receive::{CarrierConfirms, Received};
 const SIMULATOR: &str = "simulator";
 
 /// `POST /webhooks/{gateway}`: a text.
-pub(super) async fn message(State(state): State<HttpState>, Path(gateway): Path<String>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn message(State(state): State<HttpState>, Segment(gateway): Segment, request: Request) -> Result<Response, ApiError> {
     receive(&state, &gateway, WebhookKind::Message, request).await
 }
 
 /// `POST /webhooks/{gateway}/status`: the carrier's word on an outgoing message.
-pub(super) async fn status(State(state): State<HttpState>, Path(gateway): Path<String>, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn status(State(state): State<HttpState>, Segment(gateway): Segment, request: Request) -> Result<Response, ApiError> {
     receive(&state, &gateway, WebhookKind::Status, request).await
 }
 

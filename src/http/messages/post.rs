@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
@@ -11,6 +11,7 @@ use super::answer;
 use super::parse::{Raw, Rules, parse};
 use super::wait::Waiting;
 use crate::http::problem::{ApiError, Problem, ProblemKind};
+use crate::http::segment::Segment;
 use crate::http::state::HttpState;
 use crate::http::{auth, body};
 use crate::service::receive::Received;
@@ -19,7 +20,7 @@ use crate::service::watch::TurnEvent;
 /// `POST /api/messages/{conversationId}`.
 pub(in crate::http) async fn post(
     State(state): State<HttpState>,
-    Path(conversation_id): Path<String>,
+    Segment(conversation_id): Segment,
     request: Request,
 ) -> Result<Response, ApiError> {
     receive(state, Some(conversation_id), request).await

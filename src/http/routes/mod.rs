@@ -6,13 +6,13 @@ mod doors;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::extract::Path;
 use axum::http::{HeaderValue, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use schemars::{Schema, SchemaGenerator};
 
 use super::problem::{Problem, ProblemKind};
+use super::segment::Segment;
 use super::state::HttpState;
 
 /// One door.
@@ -81,7 +81,7 @@ pub(in crate::http) fn routes() -> &'static [Route] {
 /// The router over every door.
 #[must_use = "a router serves nothing until it is given to `serve`"]
 pub fn router(state: HttpState) -> Router {
-    let mut router = Router::new().fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    let mut router = Router::new();
     // Methods of one path are given to the router together, or the second would replace the first.
     let mut paths: Vec<(&'static str, MethodRouter<HttpState>)> = Vec::new();
     for route in routes() {
@@ -93,7 +93,8 @@ pub fn router(state: HttpState) -> Router {
     for (path, methods) in paths {
         router = router.route(path, methods);
     }
-    router.with_state(state)
+    // The second holds for the paths that are there when it is set, so both come last.
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(state)
 }
 
 /// A door's method and path.
@@ -134,7 +135,7 @@ fn matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-async fn problem_type(Path(name): Path<String>) -> Response {
+async fn problem_type(Segment(name): Segment) -> Response {
     let Some(kind) = ProblemKind::ALL.iter().find(|kind| kind.name() == name) else { return not_found().await };
     let meaning = serde_json::json!({
         "type": kind.uri(),
