@@ -3,7 +3,7 @@
 //! Standard output belongs to the commands. Nothing here decides what is logged; it must never be made to log more of a person than
 //! its caller wrote into the event, and callers write neither numbers nor texts nor secrets at info or above.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -38,7 +38,7 @@ pub enum TelemetryError {
 /// [`TelemetryError::Filter`]; [`TelemetryError::Twice`].
 pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     let parsed = EnvFilter::builder().parse(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Text => tracing_subscriber::util::SubscriberInitExt::try_init(subscriber.finish()),
         LogFormat::Json => {

@@ -186,12 +186,12 @@ fn describe(shown: &Shown) -> String {
         ("closed", if conversation.closed { "yes" } else { "no" }.to_owned()),
     ]);
     for message in &shown.messages {
-        let _infallible = write!(text, "\n{}  {}\n", message.created_at, message.sender);
+        let _infallible = writeln!(text, "\n{}  {}", message.created_at, message.sender);
         for line in message.text.lines() {
-            let _infallible = write!(text, "  {line}\n");
+            let _infallible = writeln!(text, "  {line}");
         }
         for attachment in &message.attachments {
-            let _infallible = write!(text, "  [{} {}]\n", attachment.name, attachment.content_type);
+            let _infallible = writeln!(text, "  [{} {}]", attachment.name, attachment.content_type);
         }
     }
     text

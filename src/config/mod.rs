@@ -1,6 +1,6 @@
 //! Settings: typed, with a source for each value.
 //!
-//! [`sections`] says what there is; [`load`] lays the layers over each other and reports everything that is wrong at once.
+//! [`sections`] says what there is; [`load()`] lays the layers over each other and reports everything that is wrong at once.
 //! Nothing outside this module reads the environment or a file of settings, and nothing in it changes either. A secret's
 //! value never leaves the typed settings: not in a message, not in `Debug`, not in what is shown.
 //!

@@ -12,7 +12,7 @@ use super::time::Timestamp;
 pub enum TokenKind {
     /// One person.
     User,
-    /// A service that names the person in a header ([memory]).
+    /// A service that names the person in a header.
     Service,
     /// The host.
     Admin,

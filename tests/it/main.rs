@@ -20,5 +20,6 @@ mod http_messages;
 mod http_owner;
 mod http_routes;
 mod http_webhook;
+mod papers;
 mod service;
 mod support;

@@ -72,18 +72,18 @@ impl Report {
                 State::Warning => "warning",
                 State::Failed => "FAILED ",
             };
-            let _infallible = write!(text, "{state}  {part:width$}  {found}\n", part = finding.part, found = finding.found);
+            let _infallible = writeln!(text, "{state}  {part:width$}  {found}", part = finding.part, found = finding.found);
             if let Some(mend) = &finding.mend {
-                let _infallible = write!(text, "         {:width$}  -> {mend}\n", "");
+                let _infallible = writeln!(text, "         {:width$}  -> {mend}", "");
             }
         }
         let failed = self.findings.iter().filter(|finding| finding.state == State::Failed).count();
         let warnings = self.findings.iter().filter(|finding| finding.state == State::Warning).count();
-        text.push_str(&match (failed, warnings) {
-            (0, 0) => "\nEverything is well.\n".to_owned(),
-            (0, warnings) => format!("\nEverything works; to know: {warnings}.\n"),
-            (failed, warnings) => format!("\nTo mend: {failed}; to know: {warnings}.\n"),
-        });
+        let _infallible = match (failed, warnings) {
+            (0, 0) => writeln!(text, "\nEverything is well."),
+            (0, _) => writeln!(text, "\nEverything works; to know: {warnings}."),
+            _ => writeln!(text, "\nTo mend: {failed}; to know: {warnings}."),
+        };
         text
     }
 }

@@ -1,6 +1,6 @@
 //! What a text costs as an SMS: its encoding and its segments.
 //!
-//! [`count`] measures, [`transliterate`] makes a text cheaper without changing what it says, [`split`] cuts a long one into
+//! [`count`] measures, [`transliterate`] makes a text cheaper without changing what it says, [`split()`] cuts a long one into
 //! messages. Reading order: this file, `alphabet`, `split`.
 //!
 //! # Source

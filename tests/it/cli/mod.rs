@@ -4,6 +4,7 @@ mod chat;
 mod data;
 mod help;
 mod misuse;
+mod service;
 
 use crate::support::home::{Home, Settings};
 
