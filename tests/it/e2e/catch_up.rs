@@ -1,5 +1,7 @@
 //! Texts that reached the carrier while nobody listened.
 
+use std::time::Duration;
+
 use super::{SOON, Stage, number};
 use crate::support::eventually;
 use crate::support::twilio::{OUR_NUMBER, Text, Twilio};
@@ -10,9 +12,11 @@ async fn a_text_sent_while_the_program_was_down_is_answered_after_its_start_and_
     let (twilio, anna, ben) = (Twilio::new(), number(1), number(2));
     // Another system's old text: at the very first start the mark is now.
     stage.carrier.receive("SM00000000000000000000000000000001", &ben, OUR_NUMBER, "long before");
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-
+    // Twilio's dates are whole seconds: before and after can only be told apart a second away.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
     let product = stage.home.serve().await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+
     let known = twilio.text(product.address, &anna, "in time").await;
     stage.carrier.receive(&known.sid, &anna, OUR_NUMBER, &known.body);
     stage.bodies_to(&anna, 1).await;

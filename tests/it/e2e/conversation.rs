@@ -119,17 +119,15 @@ async fn stop_silences_start_resumes_and_help_answers_without_the_model() {
     twilio.text(product.address, &anna, "START").await;
     assert!(stage.bodies_to(&anna, 3).await[2].contains("Welcome back"));
     twilio.text(product.address, &anna, "hello again").await;
-    assert_eq!(stage.bodies_to(&anna, 4).await[3], "you said: hello again");
-    let asked: Vec<String> =
-        stage.model.asked().iter().flat_map(|asked| asked.newest().into_iter().map(str::to_owned).collect::<Vec<_>>()).collect();
-    assert!(!asked.iter().any(|text| text.eq_ignore_ascii_case("stop") || text.trim() == "help" || text == "START"), "{asked:?}");
+    assert!(stage.bodies_to(&anna, 4).await[3].ends_with("hello again"));
+    assert_eq!(stage.model.asked().len(), 1, "a word or a text of somebody who had opted out was asked about");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_reply_comes_in_parts_in_order_and_more_brings_the_rest() {
     let stage = Stage::with(|settings| settings.set("sms.segments_per_message", 1).set("sms.max_messages", 2)).await;
     let sentence = |index: usize| format!("This is sentence number {index} of a rather long answer.");
-    let long: Vec<String> = (1..=12).map(sentence).collect();
+    let long: Vec<String> = (1..=30).map(sentence).collect();
     stage.model.always(Reaction::Say(long.join(" ")));
     let product = stage.home.serve().await;
     let (twilio, anna) = (Twilio::new(), number(1));
@@ -144,8 +142,8 @@ async fn a_long_reply_comes_in_parts_in_order_and_more_brings_the_rest() {
     let parts = stage.carrier.bodies_to(&anna);
     assert!(parts.iter().all(|part| part.chars().count() <= 160), "{parts:?}");
     let whole = parts.join(" ");
-    let places: Vec<Option<usize>> = long.iter().map(|sentence| whole.find(sentence.as_str())).collect();
-    assert!(places.iter().flatten().is_sorted() && places.iter().flatten().count() >= 10, "{parts:#?}");
+    let places: Vec<usize> = long.iter().map_while(|sentence| whole.find(sentence.as_str())).collect();
+    assert!(places.is_sorted() && places.len() >= 12, "not the first sentences in order: {parts:#?}");
     assert_eq!(stage.model.asked().len(), 1, "MORE asked the model");
 }
 
@@ -196,7 +194,7 @@ async fn a_refusal_for_good_is_a_dead_letter_with_its_reason_and_an_opt_out_at_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_credentials_stop_sending_and_turn_readiness_red_and_nothing_is_lost() {
+async fn wrong_credentials_stop_sending_and_turn_readiness_red_and_the_message_waits() {
     let stage = Stage::new().await;
     stage.carrier.always(CarrierReaction::Unauthorized);
     let product = stage.home.serve().await;
@@ -207,13 +205,12 @@ async fn wrong_credentials_stop_sending_and_turn_readiness_red_and_nothing_is_lo
         (ready(&product).await.unwrap().status() == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
-    product.stop().await;
-
-    stage.carrier.always(CarrierReaction::Take);
-    let product = stage.home.serve().await;
-    assert_eq!(stage.bodies_to(&number(1), 1).await, ["you said: hello"]);
-    assert_eq!(ready(&product).await.unwrap().status(), StatusCode::OK);
-    stage.no_job_left(SOON).await;
+    // Sending rests for a minute then; the message waits, it is not given up.
+    let jobs = stage.home.list(&["jobs", "list"]).await;
+    assert_eq!(jobs.len(), 1);
+    assert_eq!((jobs[0]["kind"].as_str(), jobs[0]["state"].as_str()), (Some("deliver"), Some("waiting")));
+    assert!(jobs[0]["error"].as_str().unwrap().contains("20003"), "{jobs:?}");
+    assert!(stage.carrier.sent().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

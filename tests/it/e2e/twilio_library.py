@@ -72,6 +72,15 @@ def changed(body, place):
     return body[:place] + other + body[place + 1 :]
 
 
+def still_valid(validator, body, signature):
+    """Whether the library believes that body."""
+    pairs = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
+    try:
+        return validator.validate(PUBLIC_URL + PATH, Form(pairs), signature)
+    except UnicodeEncodeError:
+        return False
+
+
 def main():
     validator = RequestValidator(TOKEN)
     connection = http.client.HTTPConnection(ADDRESS, timeout=30)
@@ -93,12 +102,10 @@ def main():
         if status != 200:
             wrong.append(f"form {number}: {status}")
 
-        decoded = urllib.parse.parse_qsl(body.decode(), keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
         for place in range(len(body)):
             other = changed(body, place)
-            text = urllib.parse.parse_qsl(other.decode(), keep_blank_values=True, encoding="utf-8", errors="surrogateescape")
-            # A byte within %-escapes can be changed without changing what is meant: then the signature still holds.
-            if text != decoded:
+            # Some changes leave the signed text as it was (one of two equal values becomes equal to a third): the library knows.
+            if other != body and not still_valid(validator, other, signature):
                 refuse(f"form {number}, byte {place} changed", PATH, other, signature)
         for place in range(len(signature)):
             # The last character before the padding carries bits that base64 drops.
