@@ -146,6 +146,10 @@ mod tests {
         String::from_utf8_lossy(&buffer[..read]).into_owned()
     }
 
+    async fn broken() -> &'static str {
+        panic!("a fault of ours")
+    }
+
     /// Two doors: one answers when told, one panics.
     fn slow_router(begun: &Arc<Notify>, go: &Arc<Notify>) -> Router {
         let (begun, go) = (Arc::clone(begun), Arc::clone(go));
@@ -157,9 +161,6 @@ mod tests {
                 "done"
             }
         };
-        async fn broken() -> &'static str {
-            panic!("a fault of ours")
-        }
         Router::new().route("/slow", get(slow)).route("/broken", get(broken))
     }
 

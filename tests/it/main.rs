@@ -16,6 +16,7 @@ mod house;
 mod http_bad_input;
 mod http_document;
 mod http_home;
+mod http_isolation;
 mod http_messages;
 mod http_owner;
 mod http_routes;
