@@ -22,12 +22,16 @@ pub(super) fn refresh_turns(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
     Ok(())
 }
 
-/// Takes the turn lane from whoever holds it: their lease is lost.
+/// Takes the turn lane from whoever holds it, whose lease ends by that, and sets when it may be looked at.
 pub(super) fn free_turns(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
     unit.db
-        .prepare_cached("UPDATE activity SET turn_owner = NULL, turn_leased = NULL, turn_fence = turn_fence + 1 WHERE user_id = ?1")?
+        .prepare_cached(
+            "UPDATE activity SET turn_owner = NULL, turn_leased = NULL, turn_fence = turn_fence + 1,
+                 turn_next = (SELECT due FROM turns WHERE user_id = ?1 AND state IN ('open', 'begun') ORDER BY number LIMIT 1)
+             WHERE user_id = ?1",
+        )?
         .execute([user])?;
-    refresh_turns(unit, user)
+    Ok(())
 }
 
 /// Sets when a person's delivery lane may be looked at, unless somebody holds it.

@@ -6,22 +6,25 @@ use rusqlite::Connection;
 pub(super) const APPLICATION_ID: i32 = 0x534A_4159;
 
 /// Every version's statements, the first at index 0. An applied file never changes; a test holds their hashes.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/0001_initial.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/0001_initial.sql")];
 
-/// The version this program writes.
-pub(super) fn latest() -> u32 {
-    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+/// The version that these migrations lead to.
+pub(super) fn latest(migrations: &[&str]) -> u32 {
+    u32::try_from(migrations.len()).unwrap_or(u32::MAX)
 }
 
 /// Brings the schema from `version` to the latest. Runs inside the caller's transaction.
-pub(super) fn apply_after(db: &Connection, version: u32) -> rusqlite::Result<()> {
-    for statements in MIGRATIONS.iter().skip(version as usize) {
+pub(super) fn apply_after(db: &Connection, version: u32, migrations: &[&str]) -> rusqlite::Result<()> {
+    for statements in migrations.iter().skip(version as usize) {
         db.execute_batch(statements)?;
     }
     db.execute("INSERT INTO meta (key, value) VALUES ('backend', 'sqlite') ON CONFLICT DO NOTHING", [])?;
-    db.execute("INSERT INTO meta (key, value) VALUES ('schema', ?1) ON CONFLICT DO UPDATE SET value = ?1", [latest().to_string()])?;
+    db.execute(
+        "INSERT INTO meta (key, value) VALUES ('schema', ?1) ON CONFLICT DO UPDATE SET value = ?1",
+        [latest(migrations).to_string()],
+    )?;
     db.pragma_update(None, "application_id", APPLICATION_ID)?;
-    db.pragma_update(None, "user_version", latest())
+    db.pragma_update(None, "user_version", latest(migrations))
 }
 
 /// Takes `external` out of rows that name it as an endpoint: it is a message's role, and the default endpoint answers in its
@@ -63,7 +66,7 @@ mod tests {
     #[test]
     fn the_role_external_leaves_every_place_of_an_endpoint() {
         let db = Connection::open_in_memory().unwrap();
-        apply_after(&db, 0).unwrap();
+        apply_after(&db, 0, MIGRATIONS).unwrap();
         let plans = [
             "people SET preferred_endpoint = NULL WHERE lower(preferred_endpoint) = 'external'",
             "messages SET endpoint = NULL WHERE lower(endpoint) = 'external'",

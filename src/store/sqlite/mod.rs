@@ -59,7 +59,7 @@ impl SqliteStore {
     /// Opens the file in `storage.path`, making it where it is missing.
     pub(super) fn open(storage: &sections::Storage, clock: Clock) -> StoreResult<Self> {
         let cache = storage.sqlite.cache_mib;
-        let file = open::prepare(&storage.path, cache)?;
+        let file = open::prepare(&storage.path, cache, migrate::MIGRATIONS)?;
         let progress = Arc::new(Progress::default());
         let writes = open::connect(&file, Access::Write, cache)?;
         let moves = open::connect(&file, Access::Write, 1)?;

@@ -25,6 +25,16 @@ pub(super) struct Entry<'a> {
     pub(super) unfinished: bool,
 }
 
+/// How a turn's row looks when it is over.
+#[derive(Default)]
+pub(super) struct Ending {
+    pub(super) refusal: Option<Refusal>,
+    /// Where its reply stands.
+    pub(super) reply: Option<(i64, i64)>,
+    pub(super) usage: Usage,
+    pub(super) charge: Credits,
+}
+
 /// The turn of a lease that still holds.
 fn held(unit: &Unit<'_>, lease: &TurnLease) -> Outcome<Turn> {
     let turn = find(unit.db, lease.user_id, lease.turn_id)?.filter(|turn| turn.state == TurnState::Begun);
@@ -85,11 +95,11 @@ pub(super) fn complete(unit: &Unit<'_>, lease: &TurnLease, outcome: &TurnOutcome
         }
         TurnOutcome::Refused { reason, notice } => {
             settle(unit, &turn, Credits::ZERO)?;
-            let told = match notice {
+            let (reply, told) = match notice {
                 Some(notice) => tell_once(unit, &turn, notice)?,
-                None => 0,
+                None => (None, 0),
             };
-            finish(unit, &turn, Some(*reason))?;
+            finish(unit, &turn, &Ending { refusal: Some(*reason), reply, ..Ending::default() })?;
             (TurnEnd::Refused(*reason), told)
         }
     };
@@ -106,7 +116,7 @@ fn answer(unit: &Unit<'_>, turn: &Turn, reply: &NewReply, charge: Credits) -> Ou
         tokens: reply.usage.completion_tokens,
         unfinished: reply.unfinished,
     };
-    add_entry(unit, turn, &entry)?;
+    let place = add_entry(unit, turn, &entry)?;
     unit.db
         .prepare_cached(
             "UPDATE messages SET endpoint = ?4
@@ -114,11 +124,7 @@ fn answer(unit: &Unit<'_>, turn: &Turn, reply: &NewReply, charge: Credits) -> Ou
         )?
         .execute(params![turn.user_id, turn.conversation_id, turn.number, reply.endpoint])?;
     settle(unit, turn, charge)?;
-    let Usage { prompt_tokens, completion_tokens, total_tokens } = reply.usage;
-    unit.db
-        .prepare_cached("UPDATE turns SET prompt_tokens = ?2, completion_tokens = ?3, total_tokens = ?4, charge = ?5 WHERE number = ?1")?
-        .execute(params![turn.number, prompt_tokens, completion_tokens, total_tokens, charge])?;
-    finish(unit, turn, None)?;
+    finish(unit, turn, &Ending { refusal: None, reply: Some(place), usage: reply.usage, charge })?;
     Ok(TurnEnd::Answered(Some(StoredReply {
         message_id: reply.message_id,
         text: reply.text.clone(),
@@ -128,8 +134,8 @@ fn answer(unit: &Unit<'_>, turn: &Turn, reply: &NewReply, charge: Credits) -> Ou
     })))
 }
 
-/// Adds an entry of ours behind the last one of the turn's conversation.
-pub(super) fn add_entry(unit: &Unit<'_>, turn: &Turn, entry: &Entry<'_>) -> Outcome<()> {
+/// Adds an entry of ours behind the last one of the turn's conversation; returns its slot and its place there.
+pub(super) fn add_entry(unit: &Unit<'_>, turn: &Turn, entry: &Entry<'_>) -> Outcome<(i64, i64)> {
     let (sequence, parent, slot, last_entry): (i64, Option<MessageId>, i64, i64) = unit
         .db
         .prepare_cached("SELECT last_sequence, last_id, last_slot, last_entry FROM conversations WHERE user_id = ?1 AND id = ?2")?
@@ -173,27 +179,35 @@ pub(super) fn add_entry(unit: &Unit<'_>, turn: &Turn, entry: &Entry<'_>) -> Outc
             entry.model,
             unit.now
         ])?;
-    unit.db.prepare_cached("UPDATE turns SET reply_slot = ?2, reply_entry = ?3 WHERE number = ?1")?.execute(params![
-        turn.number,
-        slot,
-        last_entry + 1
-    ])?;
-    Ok(())
+    Ok((slot, last_entry + 1))
 }
 
 /// Marks a turn as over and gives it the person's next event number.
-pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, refusal: Option<Refusal>) -> Outcome<()> {
+pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, ending: &Ending) -> Outcome<()> {
     let event: i64 = unit
         .db
         .prepare_cached("UPDATE activity SET latest_event = latest_event + 1 WHERE user_id = ?1 RETURNING latest_event")?
         .query_row([turn.user_id], |row| row.get(0))?;
+    let Usage { prompt_tokens, completion_tokens, total_tokens } = ending.usage;
     unit.db
         .prepare_cached(
             "UPDATE turns SET state = 'done', refusal = ?2, event = ?3, due = ?4, error = NULL, reserved = 0, answer = NULL,
-                 answer_id = NULL
+                 answer_id = NULL, reply_slot = ?5, reply_entry = ?6, prompt_tokens = ?7, completion_tokens = ?8, total_tokens = ?9,
+                 charge = charge + ?10
              WHERE number = ?1",
         )?
-        .execute(params![turn.number, refusal, event, unit.now])?;
+        .execute(params![
+            turn.number,
+            ending.refusal,
+            event,
+            unit.now,
+            ending.reply.map(|(slot, _entry)| slot),
+            ending.reply.map(|(_slot, entry)| entry),
+            prompt_tokens,
+            completion_tokens,
+            total_tokens,
+            ending.charge,
+        ])?;
     Ok(())
 }
 
@@ -236,18 +250,18 @@ fn phone_of(unit: &Unit<'_>, user: UserId) -> Outcome<Option<PhoneNumber>> {
     Ok(unit.db.prepare_cached("SELECT phone FROM people WHERE user_id = ?1")?.query_row([user], |row| row.get(0))?)
 }
 
-/// Tells a person something unless they were told; returns how many messages leave for it.
-fn tell_once(unit: &Unit<'_>, turn: &Turn, notice: &Notice) -> Outcome<usize> {
+/// Tells a person something unless they were told; returns where it stands and how many messages leave for it.
+fn tell_once(unit: &Unit<'_>, turn: &Turn, notice: &Notice) -> Outcome<(Option<(i64, i64)>, usize)> {
     let first = unit
         .db
         .prepare_cached("INSERT INTO notices (user_id, key, given_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
         .execute(params![turn.user_id, notice.key, unit.now])?;
     if first == 0 {
-        return Ok(0);
+        return Ok((None, 0));
     }
     let entry = Entry { id: notice.message_id, text: &notice.text, endpoint: None, model: None, tokens: 0, unfinished: false };
-    add_entry(unit, turn, &entry)?;
-    send(unit, turn, &notice.outgoing)
+    let place = add_entry(unit, turn, &entry)?;
+    Ok((Some(place), send(unit, turn, &notice.outgoing)?))
 }
 
 /// Gives a turn back without an end.

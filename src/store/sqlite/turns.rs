@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::fault::{Fault, Outcome};
 use super::lanes::{self, Lane};
 use super::rows;
-use super::turn_end::{self, Entry, finish};
+use super::turn_end::{self, Ending, Entry, finish};
 use super::values::{Json, TurnKind};
 use super::writer::Unit;
 use crate::domain::conversation::Conversation;
@@ -106,11 +106,12 @@ pub(super) fn end_without_model(unit: &Unit<'_>, turn: &Turn) -> Outcome<()> {
     if turn.state == TurnState::Open {
         begin(unit, turn)?;
     }
+    let mut ending = Ending { refusal: turn.refusal, ..Ending::default() };
     if let Some((id, text)) = &turn.answer {
         let entry = Entry { id: *id, text, endpoint: None, model: None, tokens: 0, unfinished: false };
-        turn_end::add_entry(unit, turn, &entry)?;
+        ending.reply = Some(turn_end::add_entry(unit, turn, &entry)?);
     }
-    finish(unit, turn, turn.refusal)
+    finish(unit, turn, &ending)
 }
 
 fn lease_turn(unit: &Unit<'_>, owner: &Owner, mut turn: Turn, limits: &DailyLimits) -> Outcome<LeasedTurn> {
