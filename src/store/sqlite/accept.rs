@@ -219,14 +219,7 @@ fn find_conversation(unit: &Unit<'_>, new: &NewInbound, sender: Option<&Sender>)
 }
 
 fn add_conversation(unit: &Unit<'_>, new: &NewInbound, user: UserId) -> Outcome<ConversationId> {
-    let default_title;
-    let title = match &new.title {
-        Some(title) => title.as_str(),
-        None => {
-            default_title = format!("SMS Chat {}", new.phone.as_str());
-            &default_title
-        }
-    };
+    let title = new.title.clone().unwrap_or_else(|| format!("SMS Chat {}", new.phone.as_str()));
     let Choice { endpoint, model, agent_id } = &new.request.choice;
     unit.db
         .prepare_cached(
@@ -321,7 +314,7 @@ fn join_turn(unit: &Unit<'_>, new: &NewInbound, user: UserId, conversation: Conv
         kind: TurnKind,
         state: TurnState,
         until: Option<i64>,
-        last_text: i64,
+        newest_text: i64,
         texts: i64,
         gateway: Option<String>,
         from: Option<String>,
@@ -341,7 +334,7 @@ fn join_turn(unit: &Unit<'_>, new: &NewInbound, user: UserId, conversation: Conv
                 kind: row.get(3)?,
                 state: row.get(4)?,
                 until: row.get(5)?,
-                last_text: row.get(6)?,
+                newest_text: row.get(6)?,
                 texts: row.get(7)?,
                 gateway: row.get(8)?,
                 from: row.get(9)?,
@@ -356,7 +349,7 @@ fn join_turn(unit: &Unit<'_>, new: &NewInbound, user: UserId, conversation: Conv
         && super::rows::route(last.gateway, last.from) == new.route
         && last.request.map(|json| json.0).unwrap_or_default() == new.request;
     let gathers = last.kind == TurnKind::Reply && last.state == TurnState::Open;
-    let in_time = now <= until && now <= last.last_text.saturating_add(debounce.wait_millis);
+    let in_time = now <= until && now <= last.newest_text.saturating_add(debounce.wait_millis);
     if !(same && gathers && in_time) {
         return Ok(None);
     }
@@ -512,7 +505,7 @@ mod tests {
     use super::*;
 
     fn map(value: serde_json::Value) -> CallerMetadata {
-        value.as_object().unwrap().clone()
+        serde_json::from_value(value).unwrap()
     }
 
     #[test]

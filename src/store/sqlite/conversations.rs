@@ -107,33 +107,30 @@ pub(super) fn list_messages(db: &Connection, user: UserId, filter: &MessageFilte
     // Not LIKE: its patterns are bounded, give `%` and `_` a meaning, and end at a NUL.
     let wanted = filter.search.as_deref().map(str::to_ascii_lowercase);
     let rows = cursor::ask_for(request.limit);
-    match filter.conversation_id {
-        Some(id) => {
-            let from = cursor::read(Listing::MessagesOfOne, 0, request.cursor.as_deref())?;
-            let [slot, entry] = from.map_or([i64::MIN; 2], |place: Place<2>| place.numbers);
-            let found = db
-                .prepare_cached(select_message!(
-                    "AND m.conversation_id = ?2 AND (m.slot, m.entry) > (?3, ?4) AND (?5 IS NULL OR instr(lower(m.text), ?5) > 0)
+    if let Some(id) = filter.conversation_id {
+        let from = cursor::read(Listing::MessagesOfOne, 0, request.cursor.as_deref())?;
+        let [slot, entry] = from.map_or([i64::MIN; 2], |place: Place<2>| place.numbers);
+        let found = db
+            .prepare_cached(select_message!(
+                "AND m.conversation_id = ?2 AND (m.slot, m.entry) > (?3, ?4) AND (?5 IS NULL OR instr(lower(m.text), ?5) > 0)
                      ORDER BY m.slot, m.entry LIMIT ?6"
-                ))?
-                .query_map(params![user, id, slot, entry, wanted, rows], placed)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            let place = |found: &Placed| Place { numbers: [found.1, found.2], id: Vec::new() };
-            Ok(cursor::page(Listing::MessagesOfOne, request.limit, found, place, |found| found.0))
-        }
-        None => {
-            let from = cursor::read(Listing::MessagesOfAll, 0, request.cursor.as_deref())?;
-            let [created_at, slot, entry] = from.map_or([i64::MAX; 3], |place: Place<3>| place.numbers);
-            let found = db
-                .prepare_cached(select_message!(
-                    "AND (m.created_at, m.slot, m.entry) < (?2, ?3, ?4) AND (?5 IS NULL OR instr(lower(m.text), ?5) > 0)
+            ))?
+            .query_map(params![user, id, slot, entry, wanted, rows], placed)?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let place = |found: &Placed| Place { numbers: [found.1, found.2], id: Vec::new() };
+        Ok(cursor::page(Listing::MessagesOfOne, request.limit, found, place, |found| found.0))
+    } else {
+        let from = cursor::read(Listing::MessagesOfAll, 0, request.cursor.as_deref())?;
+        let [created_at, slot, entry] = from.map_or([i64::MAX; 3], |place: Place<3>| place.numbers);
+        let found = db
+            .prepare_cached(select_message!(
+                "AND (m.created_at, m.slot, m.entry) < (?2, ?3, ?4) AND (?5 IS NULL OR instr(lower(m.text), ?5) > 0)
                      ORDER BY m.created_at DESC, m.slot DESC, m.entry DESC LIMIT ?6"
-                ))?
-                .query_map(params![user, created_at, slot, entry, wanted, rows], placed)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            let place = |found: &Placed| Place { numbers: [found.0.created_at.as_millis(), found.1, found.2], id: Vec::new() };
-            Ok(cursor::page(Listing::MessagesOfAll, request.limit, found, place, |found| found.0))
-        }
+            ))?
+            .query_map(params![user, created_at, slot, entry, wanted, rows], placed)?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let place = |found: &Placed| Place { numbers: [found.0.created_at.as_millis(), found.1, found.2], id: Vec::new() };
+        Ok(cursor::page(Listing::MessagesOfAll, request.limit, found, place, |found| found.0))
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn refresh_deliveries(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
 }
 
 /// How long a lane with damaged rows is left alone.
-const PARKED: Duration = Duration::from_secs(60);
+const PARKED: Duration = Duration::from_mins(1);
 
 /// Which lane.
 #[derive(Debug, Clone, Copy)]

@@ -61,11 +61,11 @@ impl SqliteStore {
         let cache = storage.sqlite.cache_mib;
         let file = open::prepare(&storage.path, cache, migrate::MIGRATIONS)?;
         let progress = Arc::new(Progress::default());
-        let writes = open::connect(&file, Access::Write, cache)?;
-        let moves = open::connect(&file, Access::Write, 1)?;
+        let to_write = open::connect(&file, Access::Write, cache)?;
+        let to_checkpoint = open::connect(&file, Access::Write, 1)?;
         let readers = Readers::start(&file, storage.sqlite.readers, cache)?;
-        let writer = Writer::start(writes, file, clock.clone(), Arc::clone(&progress))?;
-        let checkpointer = Checkpointer::start(moves, Arc::clone(&progress))?;
+        let writer = Writer::start(to_write, file, clock.clone(), Arc::clone(&progress))?;
+        let checkpointer = Checkpointer::start(to_checkpoint, Arc::clone(&progress))?;
         Ok(Self { clock, progress, writer: Arc::new(writer), readers: Arc::new(readers), checkpointer: Arc::new(checkpointer) })
     }
 

@@ -16,7 +16,7 @@ use crate::store::{
 /// Messages of one lane that are withdrawn on the way in one call.
 const WITHDRAWN_AT_ONCE: usize = 64;
 /// How long a report that nobody waits for is kept.
-const EARLY_REPORTS: std::time::Duration = std::time::Duration::from_secs(86_400);
+const EARLY_REPORTS: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// The row's own columns beside the message.
 struct Row {
@@ -201,7 +201,7 @@ fn take(unit: &Unit<'_>, row: &Row, id: &str, status: DeliveryStatus) -> Outcome
         .query_row(params![gateway, id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let (status, error) = match early {
-        Some((early, code)) if status.advanced_by(early) != status => (early, code.map(carrier_error)),
+        Some((early, code)) if status.advanced_by(early) != status => (early, code.as_deref().map(carrier_error)),
         _ => (status, None),
     };
     unit.db
@@ -212,7 +212,7 @@ fn take(unit: &Unit<'_>, row: &Row, id: &str, status: DeliveryStatus) -> Outcome
     Ok(())
 }
 
-fn carrier_error(code: String) -> String {
+fn carrier_error(code: &str) -> String {
     format!("the carrier reports error {code}")
 }
 
@@ -232,7 +232,7 @@ pub(super) fn record_status(unit: &Unit<'_>, report: &StatusReport) -> Outcome<S
     unit.db.prepare_cached("UPDATE outbox SET status = ?2, error = coalesce(?3, error) WHERE number = ?1")?.execute(params![
         number,
         report.status,
-        report.error_code.clone().map(carrier_error)
+        report.error_code.as_deref().map(carrier_error)
     ])?;
     Ok(StatusRecorded::Advanced)
 }

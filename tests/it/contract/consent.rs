@@ -4,7 +4,7 @@ use scrubjay::domain::delivery::OutboundState;
 use scrubjay::domain::turn::{Refusal, TurnEnd};
 use scrubjay::store::{Accepted, Action, Consent, NewInbound, StoreError};
 
-use super::fixture::{ANN, BOB, Fixture, phone};
+use super::fixture::{ANN, BOB, Fixture, owner, phone};
 
 fn consent(f: &Fixture, from: &str, consent: Consent, confirmation: Option<&str>) -> NewInbound {
     let confirmation = confirmation.map(|text| f.outgoing(&[text]).remove(0));
@@ -34,7 +34,7 @@ pub(super) async fn an_opt_out_stops_everything_but_its_confirmation(f: Fixture)
     f.stored(f.call(ANN, "through the API", None)).await;
     assert_eq!(f.lease().await.len(), 1, "the API answers by itself and is not concerned");
     f.drain().await;
-    f.store.release_owner(&f.owner()).await.unwrap();
+    f.store.release_owner(&owner()).await.unwrap();
     f.drain().await;
 
     f.stored(consent(&f, ANN, Consent::OptIn, Some("welcome back"))).await;

@@ -1,7 +1,5 @@
 //! Which conversation is continued; closing and deleting one.
 
-use std::time::Duration;
-
 use scrubjay::domain::conversation::{Choice, reuse_horizon};
 use scrubjay::domain::delivery::OutboundState;
 use scrubjay::domain::endpoint::Endpoint;
@@ -23,9 +21,7 @@ pub(super) async fn the_newest_is_continued_within_its_window(f: Fixture) {
     f.advance(7 * DAY + 1);
     let second = f.stored(by_phone("too late")).await;
     assert_ne!(second.conversation_id, first.conversation_id);
-    let mut kiosk = by_phone("elsewhere");
-    kiosk.source = "kiosk".to_owned();
-    kiosk.title = Some("At the kiosk".to_owned());
+    let kiosk = NewInbound { source: "kiosk".to_owned(), title: Some("At the kiosk".to_owned()), ..by_phone("elsewhere") };
     let kiosk = f.stored(kiosk).await;
     assert_ne!(kiosk.conversation_id, second.conversation_id, "another source has its own");
     let titled = f.store.find_conversation(kiosk.user_id, kiosk.conversation_id).await.unwrap().unwrap();
@@ -127,7 +123,7 @@ pub(super) async fn conversations_are_listed_by_their_newest_message(f: Fixture)
         let text = f.text(ANN, "x");
         ids.push(f.stored(NewInbound { source: format!("s{number}"), ..text }).await);
     }
-    f.advance(Duration::from_secs(1).as_millis() as u64);
+    f.advance(1_000);
     f.stored(NewInbound { conversation: ConversationTarget::Exactly(ids[1].conversation_id), ..f.text(ANN, "y") }).await;
     let mut listed = Vec::new();
     let mut cursor = None;

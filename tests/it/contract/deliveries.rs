@@ -9,7 +9,7 @@ use scrubjay::store::{
     StoreError, TurnOutcome,
 };
 
-use super::fixture::{ANN, BOB, Fixture, NOON, phone};
+use super::fixture::{ANN, BOB, Fixture, NOON, other_owner, owner, phone};
 
 /// Ann texts and is answered with these parts.
 async fn answered(f: &Fixture, parts: &[&str]) -> Receipt {
@@ -97,11 +97,11 @@ pub(super) async fn an_attempt_whose_process_died_is_looked_up(f: Fixture) {
     let lost = f.delivery().await;
     assert_eq!(lost.message.state, OutboundState::Sending);
     f.advance(15_000);
-    let work = f.store.lease_deliveries(&f.other_owner(), 10).await.unwrap().work;
+    let work = f.store.lease_deliveries(&other_owner(), 10).await.unwrap().work;
     assert_eq!((work.len(), work[0].work, work[0].message.attempts), (1, DeliveryWork::LookUp, 1));
     let late = f.store.record_delivery(&lost.lease, taken("OUT-1", DeliveryStatus::Sent)).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
-    f.store.release_owner(&f.other_owner()).await.unwrap();
+    f.store.release_owner(&other_owner()).await.unwrap();
     assert_eq!(f.delivery().await.work, DeliveryWork::LookUp, "a stop does not settle the doubt");
 }
 
@@ -183,7 +183,7 @@ async fn kept_back(f: &Fixture) -> Receipt {
 }
 
 async fn more(f: &Fixture, parts: u32) -> Receipt {
-    let expires_at = f.clock.now().after(Duration::from_secs(60));
+    let expires_at = f.clock.now().after(Duration::from_mins(1));
     let effect = Effect::ReleaseHeld { parts, expires_at, segment_price: Credits(7) };
     let outgoing: Vec<NewOutbound> = f.outgoing(&["there is no more"]);
     let action = Action::Answer { text: "there is no more".to_owned(), reply_id: f.clock.message_id(), outgoing, effect };
@@ -229,6 +229,6 @@ pub(super) async fn people_are_sent_to_side_by_side(f: Fixture) {
     }
     let work = f.deliveries().await;
     assert_eq!(work.len(), 2);
-    assert_eq!(f.store.list_owners().await.unwrap(), [f.owner()]);
-    assert_eq!(f.store.renew_leases(&f.owner()).await.unwrap(), 2);
+    assert_eq!(f.store.list_owners().await.unwrap(), [owner()]);
+    assert_eq!(f.store.renew_leases(&owner()).await.unwrap(), 2);
 }

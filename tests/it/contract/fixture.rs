@@ -35,6 +35,15 @@ pub(super) fn limits(per_person: u32, all: u32) -> DailyLimits {
     DailyLimits { day: "2026-11-22".to_owned(), per_person, all }
 }
 
+/// Two processes.
+pub(super) fn owner() -> Owner {
+    Owner("host/1/1/a".to_owned())
+}
+
+pub(super) fn other_owner() -> Owner {
+    Owner("host/2/1/b".to_owned())
+}
+
 /// A number.
 pub(super) fn phone(number: &str) -> PhoneNumber {
     PhoneNumber::from_stored(number).unwrap()
@@ -68,14 +77,6 @@ impl Fixture {
     /// The same data through another opened store, as another process has it.
     pub(super) fn open_again(&self) -> SharedStore {
         scrubjay::store::open(&self.settings, self.clock.clone()).unwrap()
-    }
-
-    pub(super) fn owner(&self) -> Owner {
-        Owner("host/1/1/a".to_owned())
-    }
-
-    pub(super) fn other_owner(&self) -> Owner {
-        Owner("host/2/1/b".to_owned())
     }
 
     pub(super) fn advance(&self, millis: u64) {
@@ -113,7 +114,7 @@ impl Fixture {
 
     /// A message through the API.
     pub(super) fn call(&self, from: &str, text: &str, key: Option<&str>) -> NewInbound {
-        let repeat = key.map(|key| ApiRepeat { key: key.to_owned(), fingerprint: [text.len() as u8; 32] });
+        let repeat = key.map(|key| ApiRepeat { key: key.to_owned(), fingerprint: [text.bytes().fold(0, u8::wrapping_add); 32] });
         NewInbound { door: Door::Api { repeat }, route: None, ..self.text(from, text) }
     }
 
@@ -132,7 +133,7 @@ impl Fixture {
 
     /// Leases every due turn.
     pub(super) async fn lease(&self) -> Vec<LeasedTurn> {
-        self.store.lease_turns(&self.owner(), 100, &no_limits()).await.unwrap().work
+        self.store.lease_turns(&owner(), 100, &no_limits()).await.unwrap().work
     }
 
     /// Leases the one turn that is due.
@@ -160,7 +161,7 @@ impl Fixture {
             body: (*body).to_owned(),
             segments: 1,
             held: false,
-            expires_at: self.clock.now().after(Duration::from_secs(4 * 3600)),
+            expires_at: self.clock.now().after(Duration::from_hours(4)),
         };
         bodies.iter().map(part).collect()
     }
@@ -179,7 +180,7 @@ impl Fixture {
     pub(super) async fn drain(&self) {
         loop {
             let work = self.lease().await;
-            if work.is_empty() && self.store.lease_turns(&self.owner(), 1, &no_limits()).await.unwrap().work.is_empty() {
+            if work.is_empty() && self.store.lease_turns(&owner(), 1, &no_limits()).await.unwrap().work.is_empty() {
                 return;
             }
             for turn in work {
@@ -191,7 +192,7 @@ impl Fixture {
 
     /// Leases every due delivery.
     pub(super) async fn deliveries(&self) -> Vec<LeasedDelivery> {
-        self.store.lease_deliveries(&self.owner(), 100).await.unwrap().work
+        self.store.lease_deliveries(&owner(), 100).await.unwrap().work
     }
 
     /// Leases the one delivery that is due.
@@ -243,8 +244,8 @@ impl Fixture {
     /// Checks that a conversation is one chain from the root, numbered from 1 without a gap.
     pub(super) async fn assert_chain(&self, user: UserId, conversation: ConversationId) {
         let mut parent = MessageId::ROOT;
-        for (index, message) in self.messages(user, conversation).await.into_iter().enumerate() {
-            assert_eq!(message.sequence, Some(index as i64 + 1), "its place");
+        for (place, message) in (1_i64..).zip(self.messages(user, conversation).await) {
+            assert_eq!(message.sequence, Some(place), "its place");
             assert_eq!(message.parent_id, Some(parent), "its parent");
             parent = message.id;
         }

@@ -2,9 +2,9 @@
 
 use scrubjay::domain::delivery::ReplyRoute;
 use scrubjay::domain::turn::Refusal;
-use scrubjay::store::{Action, Consent, ConversationTarget};
+use scrubjay::store::{Action, Consent, ConversationTarget, NewInbound};
 
-use super::fixture::{ANN, Fixture, no_limits};
+use super::fixture::{ANN, Fixture, no_limits, owner};
 
 /// What each step does, at how many milliseconds, and whose turn it is expected to be in (turns numbered from 0).
 struct Step {
@@ -29,7 +29,7 @@ const fn step(at: u64, what: What, turn: usize) -> Step {
 pub(super) async fn texts_join_by_the_table(any: Fixture) {
     use What::{Alone, Begin, Gathered, OtherRoute, Recorded};
     // Each row: the steps, and when each turn is due.
-    let table: &[(&str, &[Step], &[u64])] = &[
+    let table: &[(&str, &[Step], &[u128])] = &[
         ("one text waits for the next", &[step(0, Gathered, 0)], &[1_500]),
         ("within the wait", &[step(0, Gathered, 0), step(1_000, Gathered, 0), step(2_500, Gathered, 0)], &[4_000]),
         ("after the wait", &[step(0, Gathered, 0), step(1_501, Gathered, 1)], &[1_500, 3_001]),
@@ -77,7 +77,7 @@ pub(super) async fn texts_join_by_the_table(any: Fixture) {
             assert_eq!(turns.get(step.turn), Some(&turn), "{name}: the text at {} ms", step.at);
         }
         let jobs = f.store.list_jobs(scrubjay::store::JobFilter::All, scrubjay::store::PageRequest::first(20)).await.unwrap().items;
-        let found: Vec<u64> = jobs.iter().map(|job| job.due.since(super::fixture::NOON).as_millis() as u64).collect();
+        let found: Vec<u128> = jobs.iter().map(|job| job.due.since(super::fixture::NOON).as_millis()).collect();
         assert_eq!(found, *due, "{name}: when the turns are due");
     }
 }
@@ -88,8 +88,8 @@ pub(super) async fn gathered_texts_are_one_turn_in_their_order(f: Fixture) {
         f.advance(500);
     }
     assert!(f.lease().await.is_empty(), "it still gathers");
-    let waiting = f.store.lease_turns(&f.owner(), 10, &no_limits()).await.unwrap();
-    assert_eq!(waiting.next_due, Some(f.clock.now().after(std::time::Duration::from_millis(1_000))));
+    let waiting = f.store.lease_turns(&owner(), 10, &no_limits()).await.unwrap();
+    assert_eq!(waiting.next_due, Some(f.clock.now().after(std::time::Duration::from_secs(1))));
     f.advance(1_000);
     let turn = f.lease_one().await;
     assert_eq!(turn.texts.iter().map(|text| text.text.as_str()).collect::<Vec<_>>(), ["one", "two", "three"]);
@@ -100,9 +100,8 @@ pub(super) async fn gathered_texts_are_one_turn_in_their_order(f: Fixture) {
 
 pub(super) async fn a_text_of_another_conversation_does_not_join(f: Fixture) {
     let first = f.stored(f.gathered(ANN, "by phone")).await;
-    let mut other = f.gathered(ANN, "of another source");
-    other.source = "kiosk".to_owned();
-    let other = f.stored(other).await;
+    let other = f.gathered(ANN, "of another source");
+    let other = f.stored(NewInbound { source: "kiosk".to_owned(), ..other }).await;
     assert_ne!(first.conversation_id, other.conversation_id);
     assert_ne!(first.turn_id, other.turn_id);
     let mut back = f.gathered(ANN, "back");
@@ -114,7 +113,7 @@ pub(super) async fn a_consent_word_does_not_wait_for_what_gathers(f: Fixture) {
     let receipt = f.stored(f.gathered(ANN, "tell me")).await;
     f.advance(200);
     let stop = f.text(ANN, "STOP");
-    f.stored(scrubjay::store::NewInbound { action: Action::Consent { consent: Consent::OptOut, confirmation: None }, ..stop }).await;
+    f.stored(NewInbound { action: Action::Consent { consent: Consent::OptOut, confirmation: None }, ..stop }).await;
     let turn = f.lease_one().await;
     assert_eq!(turn.lease.turn_id, receipt.turn_id, "the text before it is due at once");
     f.answer(&turn, "too late to send").await;

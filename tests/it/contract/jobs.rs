@@ -55,7 +55,7 @@ pub(super) async fn a_dead_turn_is_replayed_behind_what_was_said_since(f: Fixtur
     let dead = f.store.find_job(id).await.unwrap().unwrap();
     assert_eq!((dead.state, dead.attempts, dead.error.as_deref()), (JobState::Dead, 1, Some("no model")));
 
-    let expires = f.clock.now().after(Duration::from_secs(60));
+    let expires = f.clock.now().after(Duration::from_mins(1));
     let replayed = f.store.replay_job(receipt.user_id, id, expires).await.unwrap();
     assert_eq!((replayed.state, replayed.attempts), (JobState::Ready, 0));
     assert!(matches!(f.store.replay_job(receipt.user_id, id, expires).await, Err(StoreError::Conflict { .. })));
@@ -75,7 +75,7 @@ pub(super) async fn a_job_is_discarded_unless_it_runs_or_is_done(f: Fixture) {
     let discard = |turn_id| f.store.discard_job(one.user_id, JobId::Reply(turn_id));
     assert!(matches!(discard(one.turn_id).await, Err(StoreError::Conflict { .. })), "it is being worked on");
     discard(two.turn_id).await.unwrap();
-    let due = f.clock.now().after(Duration::from_secs(60));
+    let due = f.clock.now().after(Duration::from_mins(1));
     f.store.release_turn(&turn.lease, TurnRelease::Retry { due, error: "busy".to_owned() }).await.unwrap();
     assert_eq!(discard(one.turn_id).await.unwrap().state, JobState::Done);
     f.texted(ANN, "three").await;
@@ -102,7 +102,7 @@ pub(super) async fn deliveries_are_replayed_and_discarded(f: Fixture) {
     assert_eq!(discard(second.message.id).await.unwrap().state, JobState::Done);
 
     f.advance(5 * 3_600_000);
-    let expires = f.clock.now().after(Duration::from_secs(60));
+    let expires = f.clock.now().after(Duration::from_mins(1));
     let id = JobId::Deliver(first.message.id);
     assert_eq!(f.store.replay_job(receipt.user_id, id, expires).await.unwrap().state, JobState::Ready);
     assert_eq!(f.send_all().await, ["one"], "the third is too old by now");

@@ -1,7 +1,5 @@
 //! Listings, cursors, search, and texts of every kind.
 
-use std::collections::HashSet;
-
 use scrubjay::domain::endpoint::Endpoint;
 use scrubjay::domain::message::{Attachment, CALLER_METADATA_BYTES};
 use scrubjay::domain::token::{Token, TokenKind};
@@ -141,9 +139,9 @@ pub(super) async fn preferences_change_field_by_field(f: Fixture) {
     let endpoint = Endpoint::parse("local").unwrap();
     let changes = vec![PreferenceChange::Endpoint(Some(endpoint.clone())), PreferenceChange::TimeZone(Some("Europe/Berlin".to_owned()))];
     f.store.change_preferences(user, changes).await.unwrap();
-    let changed = f.store.change_preferences(user, vec![PreferenceChange::TimeZone(None)]).await.unwrap();
-    assert_eq!((changed.preferences.endpoint.clone(), changed.preferences.time_zone.clone()), (Some(endpoint), None));
-    assert_eq!(f.store.find_user(user).await.unwrap(), Some(changed));
+    let preferred = f.store.change_preferences(user, vec![PreferenceChange::TimeZone(None)]).await.unwrap();
+    assert_eq!((preferred.preferences.endpoint.clone(), preferred.preferences.time_zone.clone()), (Some(endpoint), None));
+    assert_eq!(f.store.find_user(user).await.unwrap(), Some(preferred));
     let nobody = f.store.change_preferences(f.clock.user_id(), Vec::new()).await;
     assert!(matches!(nobody, Err(StoreError::NotFound { .. })));
 }
@@ -164,17 +162,6 @@ pub(super) async fn what_callers_send_along_is_kept_apart_and_bounded(f: Fixture
     let stored = f.store.find_user(user).await.unwrap().unwrap().caller_metadata;
     assert!(serde_json::to_string(&stored).unwrap().len() <= CALLER_METADATA_BYTES);
     assert!(stored.contains_key("key4"), "the newest is there");
-}
-
-pub(super) async fn usernames_are_counted_up_when_taken(f: Fixture) {
-    // Two numbers never share their digits, so the name is taken by other means: as many as there are accounts, as many names.
-    let names: HashSet<_> = {
-        for number in [ANN, BOB] {
-            f.texted(number, "x").await;
-        }
-        f.store.list_users(PageRequest::first(10)).await.unwrap().items.into_iter().map(|user| user.username).collect()
-    };
-    assert_eq!(names.len(), 2);
 }
 
 pub(super) async fn marks_never_go_back(f: Fixture) {

@@ -110,7 +110,6 @@ contract! {
         a_cursor_from_elsewhere_is_refused,
         preferences_change_field_by_field,
         what_callers_send_along_is_kept_apart_and_bounded,
-        usernames_are_counted_up_when_taken,
         marks_never_go_back,
     }
     turns {

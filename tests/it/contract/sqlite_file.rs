@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use scrubjay::store::StoreError;
 
-use super::fixture::{ANN, BOB, Fixture};
+use super::fixture::{ANN, BOB, Fixture, owner};
 
 fn in_runtime<F: Future<Output = ()>>(case: impl FnOnce(Fixture) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -104,7 +104,7 @@ fn a_damaged_row_is_an_error_and_holds_up_nobody_else() {
         f.texted(BOB, "hello").await;
         by_hand(&f, "UPDATE turns SET route_from = NULL, state = 'open', request = '{' WHERE number = 1").await;
         let again = f.open_again();
-        let work = again.lease_turns(&f.owner(), 10, &super::fixture::no_limits()).await.unwrap().work;
+        let work = again.lease_turns(&owner(), 10, &super::fixture::no_limits()).await.unwrap().work;
         assert_eq!(work.len(), 1, "Bob is answered");
         assert_ne!(work[0].user.id, ann.user_id);
         again.close().await;
@@ -160,5 +160,23 @@ fn what_is_deleted_cannot_be_read_from_the_files() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             assert!(!bytes.windows(13).any(|window| window == b"marked-secret"));
         }
+    });
+}
+
+#[test]
+fn a_username_that_is_taken_is_counted_up() {
+    in_runtime(|f| async move {
+        by_hand(
+            &f,
+            "INSERT INTO people (user_id, email, name, username, provider, role, email_verified, caller_metadata, first_contact, created_at,
+                 updated_at)
+             VALUES (x'000000000000000000000001', 'a@b', 'web', 'sms_15550000001', 'local', 'USER', 1, '{}', 1, 1, 1),
+                 (x'000000000000000000000002', 'c@d', 'web', 'sms_15550000001_1', 'local', 'USER', 1, '{}', 1, 1, 1)",
+        )
+        .await;
+        let again = f.open_again();
+        again.accept(f.text(ANN, "hello")).await.unwrap();
+        let user = again.find_user_by_phone(&super::fixture::phone(ANN)).await.unwrap().unwrap();
+        assert_eq!(user.username, "sms_15550000001_2");
     });
 }

@@ -7,7 +7,7 @@ use scrubjay::domain::message::Role;
 use scrubjay::domain::turn::{Refusal, TurnEnd, TurnState};
 use scrubjay::store::{Action, DailyLimits, Effect, NewInbound, Owner, SharedStore, StoreError, TurnOutcome, TurnRelease};
 
-use super::fixture::{ANN, BOB, Fixture, limits, no_limits, phone};
+use super::fixture::{ANN, BOB, Fixture, limits, no_limits, other_owner, owner, phone};
 
 pub(super) async fn a_turn_is_leased_answered_and_over(f: Fixture) {
     let receipt = f.texted(ANN, "hello").await;
@@ -37,9 +37,9 @@ pub(super) async fn a_lease_that_ran_out_is_taken_over_and_its_holder_writes_not
     f.texted(ANN, "hello").await;
     let lost = f.lease_one().await;
     f.advance(14_999);
-    assert!(f.store.lease_turns(&f.other_owner(), 10, &no_limits()).await.unwrap().work.is_empty());
+    assert!(f.store.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap().work.is_empty());
     f.advance(1);
-    let work = f.store.lease_turns(&f.other_owner(), 10, &no_limits()).await.unwrap().work;
+    let work = f.store.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap().work;
     assert_eq!((work.len(), work[0].attempts), (1, 1), "the attempt of the dead counts");
     assert_eq!(work[0].texts, lost.texts);
     let late = f.store.complete_turn(&lost.lease, f.answered("late", &["late"])).await;
@@ -86,8 +86,8 @@ pub(super) async fn two_processes_lease_each_turn_once(f: Fixture) {
             mine.extend(work);
         }
     };
-    let one = tokio::spawn(lease(f.store.clone(), f.owner()));
-    let two = tokio::spawn(lease(other.clone(), f.other_owner()));
+    let one = tokio::spawn(lease(f.store.clone(), owner()));
+    let two = tokio::spawn(lease(other.clone(), other_owner()));
     let (one, two) = (one.await.unwrap(), two.await.unwrap());
     let all: HashSet<_> = one.iter().chain(&two).map(|turn| turn.lease.turn_id).collect();
     assert_eq!((one.len() + two.len(), all.len()), (40, 40));
@@ -123,16 +123,16 @@ pub(super) async fn a_renewed_lease_holds_and_a_released_owner_has_none(f: Fixtu
     f.stored(f.text(BOB, "hello")).await;
     let ann = f.lease().await;
     f.advance(10_000);
-    assert_eq!(f.store.renew_leases(&f.owner()).await.unwrap(), 2);
-    assert_eq!(f.store.renew_leases(&f.other_owner()).await.unwrap(), 0);
+    assert_eq!(f.store.renew_leases(&owner()).await.unwrap(), 2);
+    assert_eq!(f.store.renew_leases(&other_owner()).await.unwrap(), 0);
     f.advance(10_000);
-    assert!(f.store.lease_turns(&f.other_owner(), 10, &no_limits()).await.unwrap().work.is_empty());
-    assert_eq!(f.store.list_owners().await.unwrap(), [f.owner()]);
-    assert_eq!(f.store.release_owner(&f.owner()).await.unwrap(), 2);
+    assert!(f.store.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap().work.is_empty());
+    assert_eq!(f.store.list_owners().await.unwrap(), [owner()]);
+    assert_eq!(f.store.release_owner(&owner()).await.unwrap(), 2);
     assert!(f.store.list_owners().await.unwrap().is_empty());
     let lost = f.store.complete_turn(&ann[0].lease, f.answered("late", &[])).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
-    assert_eq!(f.store.lease_turns(&f.other_owner(), 10, &no_limits()).await.unwrap().work.len(), 2);
+    assert_eq!(f.store.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap().work.len(), 2);
 }
 
 pub(super) async fn turns_without_a_model_are_ended_on_the_way(f: Fixture) {
@@ -183,7 +183,7 @@ pub(super) async fn daily_limits_count_turns_that_begin(f: Fixture) {
     let next = |number: &'static str| {
         let f = &f;
         async move {
-            let work = f.store.lease_turns(&f.owner(), 10, &limits(2, 3)).await.unwrap().work;
+            let work = f.store.lease_turns(&owner(), 10, &limits(2, 3)).await.unwrap().work;
             let turn = work.into_iter().find(|turn| turn.user.phone == Some(phone(number))).unwrap();
             let over = turn.over_limit;
             match over {
@@ -193,7 +193,7 @@ pub(super) async fn daily_limits_count_turns_that_begin(f: Fixture) {
                     f.store.complete_turn(&turn.lease, outcome).await.unwrap()
                 }
             };
-            f.store.release_owner(&f.owner()).await.unwrap();
+            f.store.release_owner(&owner()).await.unwrap();
             over
         }
     };
@@ -205,6 +205,6 @@ pub(super) async fn daily_limits_count_turns_that_begin(f: Fixture) {
     assert_eq!(next(BOB).await, Some(Refusal::TotalLimit));
     f.texted(BOB, "tomorrow").await;
     let tomorrow = DailyLimits { day: "2026-11-23".to_owned(), ..limits(2, 3) };
-    let work = f.store.lease_turns(&f.owner(), 10, &tomorrow).await.unwrap().work;
+    let work = f.store.lease_turns(&owner(), 10, &tomorrow).await.unwrap().work;
     assert_eq!(work[0].over_limit, None);
 }
