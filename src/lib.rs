@@ -1,7 +1,17 @@
 //! Scrubjay: text a phone number, talk to an assistant that remembers you.
 //!
-//! Read the modules in this order: [`domain`] says what things are and which rules hold among them; [`store`], [`gateway`]
-//! and [`model`] are the three ports; `service` holds the use cases.
+//! A tour, in reading order; `ARCHITECTURE.md` has the rules among the modules and three walkthroughs.
+//!
+//! 1. [`domain`] says what things are and which rules hold among them: numbers, turns, deliveries, credits. It does no I/O.
+//! 2. [`store`], [`gateway`] and [`model`] are the three ports: where data rests, carriers, language models. Their adapters are
+//!    private.
+//! 3. [`service`] holds the use cases, in the order in which a text meets them: it is received, replied to, delivered.
+//! 4. [`worker`] leases what is due and hands it to a service; [`http`] is the doors.
+//! 5. [`app`] joins all of it, and is the only module that does.
+//! 6. [`cli`] is the commands, one file each; the executable calls [`cli::run`] and nothing else.
+//!
+//! Around them: [`config`] (settings, with the place of each value), [`clock`] (the only source of time and ids), [`lifecycle`]
+//! (signals), [`telemetry`] (logs and figures), [`http_client`] (how outgoing requests begin).
 
 pub mod app;
 pub mod cli;

@@ -119,6 +119,16 @@ fn what_the_unit_starts_is_a_command() {
 }
 
 #[test]
+fn every_dependency_has_its_reason() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let reasons = fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let words: BTreeSet<&str> = reasons.split(|character: char| !(character.is_alphanumeric() || matches!(character, '-' | '_'))).collect();
+    let named = ["dependencies", "dev-dependencies"].into_iter().filter_map(|section| manifest.get(section)?.as_table());
+    let missing: Vec<&String> = named.flat_map(|table| table.keys()).filter(|name| !words.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "docs/dependencies.md does not say what these are for: {missing:?}");
+}
+
+#[test]
 fn links_and_commands_are_read() {
     assert_eq!(links("see [a](b.md) and [c](d/e.md#f)\n```\n[no](link)\n```\n"), ["b.md", "d/e.md#f"]);
     assert_eq!(commands_named("`scrubjay jobs list` or\nscrubjay users show X"), [vec!["jobs", "list"], vec!["users", "show", "X"]]);

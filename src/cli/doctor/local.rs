@@ -10,7 +10,7 @@ use crate::cli::chat::phone;
 use crate::cli::server_file::ServerFile;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
-use crate::store::{self, StoreFigures, StoreResult};
+use crate::store::{self, StoreError, StoreFigures, StoreResult};
 
 /// Less free space than this is trouble soon.
 const SPACE_WARNING: u64 = 1024 * 1024 * 1024;
@@ -77,8 +77,11 @@ fn space(place: &Path) -> Option<Finding> {
 /// The store: whether it opens, answers, and holds work that was given up.
 pub(super) async fn store(config: &Config, clock: &Clock) -> Vec<Finding> {
     let shown = format!("{} in {}", backend(config), config.storage.path.display());
+    // Opening blocks, and the limit must hold all the same.
+    let (storage, time) = (config.storage.clone(), clock.clone());
+    let opening = tokio::task::spawn_blocking(move || store::open(&storage, time));
     let looked = async {
-        let store = store::open(&config.storage, clock.clone())?;
+        let store = opening.await.map_err(|error| StoreError::unavailable("opening it broke off", error))??;
         let figures: StoreResult<StoreFigures> = async {
             store.check().await?;
             store.figures().await

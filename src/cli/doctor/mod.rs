@@ -51,7 +51,10 @@ pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
         }
     };
     context::begin_log(&loaded, LogReader::Bystander)?;
-    let report = context::runtime()?.block_on(examine(loaded));
+    let runtime = context::runtime()?;
+    let report = runtime.block_on(examine(loaded));
+    // A part that hangs is reported, not waited for.
+    runtime.shutdown_background();
     args.output.print(&report, Report::to_text)?;
     Ok(ExitCode::from(if report.healthy { DONE } else { FAILED }))
 }
