@@ -14,6 +14,7 @@ mod contract;
 mod e2e;
 mod house;
 mod http_bad_input;
+mod http_binary;
 mod http_document;
 mod http_home;
 mod http_isolation;
