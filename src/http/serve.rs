@@ -203,11 +203,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_that_does_not_come_closes_the_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, peer) = listener.accept().await.unwrap();
-        let serving = tokio::spawn(connection(stream, peer, Router::new(), Stop::default(), Duration::from_millis(50)));
-        client.write_all(b"GET / HTTP/1.1\r\nhost:").await.unwrap();
-        timeout(LIMIT, serving).await.unwrap().unwrap();
+        // Nothing at all, a head that is cut short, and rest after a whole request.
+        for sent in ["", "GET / HTTP/1.1\r\nhost:", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (stream, peer) = listener.accept().await.unwrap();
+            let serving = tokio::spawn(connection(stream, peer, Router::new(), Stop::default(), Duration::from_millis(50)));
+            client.write_all(sent.as_bytes()).await.unwrap();
+            assert!(timeout(LIMIT, serving).await.is_ok_and(|ended| ended.is_ok()), "after {sent:?} the connection stays");
+        }
     }
 }
