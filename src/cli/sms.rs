@@ -43,15 +43,16 @@ struct Answer {
 /// Measures the text under the settings of `sms`.
 pub(crate) fn run(args: &Args, settings: &sections::Sms) -> anyhow::Result<ExitCode> {
     let text = if args.text == "-" { read_standard_input()? } else { args.text.clone() };
-    let answer = answer(&text, if args.raw { sections::Sms { transliterate: false, ..settings.clone() } } else { settings.clone() });
+    let settings = sections::Sms { transliterate: settings.transliterate && !args.raw, ..settings.clone() };
+    let answer = answer(&text, &settings);
     args.output.print(&answer, describe)?;
     Ok(ExitCode::from(DONE))
 }
 
-fn answer(text: &str, settings: sections::Sms) -> Answer {
+fn answer(text: &str, settings: &sections::Sms) -> Answer {
     // Markdown is left alone: this command measures exactly what it is given.
     let text = if settings.transliterate { segment::transliterate(text) } else { text.into() };
-    let Composed { send, held } = compose::cut(&text, &settings);
+    let Composed { send, held } = compose::cut(&text, settings);
     let bodies = |parts: Vec<Part>| parts.into_iter().map(|part| part.body).collect();
     Answer { count: segment::count(&text), parts: bodies(send), held: bodies(held) }
 }
@@ -86,7 +87,7 @@ mod tests {
     }
 
     fn printed(text: &str, transliterate: bool) -> Value {
-        serde_json::to_value(answer(text, settings(transliterate))).unwrap()
+        serde_json::to_value(answer(text, &settings(transliterate))).unwrap()
     }
 
     #[test]
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn people_are_shown_each_message() {
-        let shown = describe(&answer(&"word ".repeat(100), settings(true)));
+        let shown = describe(&answer(&"word ".repeat(100), &settings(true)));
         assert!(shown.starts_with("GSM-7: 500 units, 4 segments\n\n--- message 1, 1 segment\nword"), "{shown}");
         assert!(shown.contains("--- message 3, 1 segment, held for MORE\n"), "{shown}");
     }
