@@ -266,6 +266,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn env(text: &str) -> Vec<(String, String, usize)> {
@@ -328,7 +330,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let below = vec![format!("*a{}", level - 1); 10].join(", ");
-            bomb += &format!("a{level}: &a{level} [{below}]\n");
+            writeln!(bomb, "a{level}: &a{level} [{below}]").unwrap();
         }
         for (text, line) in [
             ("env:\n  A: 1\n  A: 2\n", 3),

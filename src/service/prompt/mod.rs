@@ -185,7 +185,7 @@ fn add_section(system: &mut String, title: &str, text: Option<&str>) {
 /// beginning whose question did not fit; only a conversation that itself began with an answer keeps it.
 fn recent(history: &[Message], budget: Budget) -> impl Iterator<Item = &Message> {
     let mut left = i64::try_from(budget.tokens).unwrap_or(i64::MAX);
-    let usable = |message: &&Message| !message.error && !(message.text.trim().is_empty() && message.attachments.is_empty());
+    let usable = |message: &&Message| !message.error && (!message.text.trim().is_empty() || !message.attachments.is_empty());
     let mut chosen: Vec<&Message> = history
         .iter()
         .rev()

@@ -183,7 +183,7 @@ fn any_message() -> impl Strategy<Value = Message> {
         let role = if person { Role::External } else { Role::Assistant };
         let attachments =
             if picture { vec![Attachment { name: "p.jpg".to_owned(), content_type: String::new(), url: None }] } else { vec![] };
-        Message { error, attachments, ..message(role, &text) }
+        Message { attachments, error, ..message(role, &text) }
     })
 }
 
@@ -196,7 +196,7 @@ proptest! {
         prop_assert!(chosen.len() <= messages);
         prop_assert!(chosen.first().is_none_or(|first| first.role == Role::External));
         // What was chosen is the end of what can be used, without a gap; before it stand answers without a question, then what does not fit.
-        let usable: Vec<&Message> = history.iter().filter(|m| !m.error && !(m.text.trim().is_empty() && m.attachments.is_empty())).collect();
+        let usable: Vec<&Message> = history.iter().filter(|m| !m.error && (!m.text.trim().is_empty() || !m.attachments.is_empty())).collect();
         let (older, newest) = usable.split_at(usable.len() - chosen.len());
         prop_assert!(newest.iter().zip(&chosen).all(|(a, b)| std::ptr::eq(*a, *b)));
         let orphans = older.iter().rev().take_while(|m| m.role == Role::Assistant).count();
