@@ -34,28 +34,30 @@ CREATE INDEX people_at_role ON people (user_id) WHERE lower(preferred_endpoint) 
 
 -- What changes with every message: figures, credits and the two lanes. Small, so that a busy person costs one page.
 -- A lane: *_next is when its head may be looked at (when it is due, or when the lease on it ends; NULL when the lane is
--- empty), *_owner who holds it, *_leased the number of the row that is held, *_fence how often the lane was taken.
+-- empty), *_owner who holds it, *_leased the number of the row that is held, *_fence how often the lane was taken;
+-- delivery_gateway is the gateway that the head leaves by.
 CREATE TABLE activity (
-    user_id         BLOB    NOT NULL PRIMARY KEY REFERENCES people ON DELETE CASCADE,
-    last_sms        INTEGER NOT NULL,
-    message_count   INTEGER NOT NULL,
-    balance         INTEGER,
-    refilled_at     INTEGER,
-    latest_event    INTEGER NOT NULL DEFAULT 0,
-    turns_day       TEXT,
-    turns_today     INTEGER NOT NULL DEFAULT 0,
-    turn_next       INTEGER,
-    turn_owner      TEXT,
-    turn_leased     INTEGER,
-    turn_fence      INTEGER NOT NULL DEFAULT 0,
-    delivery_next   INTEGER,
-    delivery_owner  TEXT,
-    delivery_leased INTEGER,
-    delivery_fence  INTEGER NOT NULL DEFAULT 0
+    user_id          BLOB    NOT NULL PRIMARY KEY REFERENCES people ON DELETE CASCADE,
+    last_sms         INTEGER NOT NULL,
+    message_count    INTEGER NOT NULL,
+    balance          INTEGER,
+    refilled_at      INTEGER,
+    latest_event     INTEGER NOT NULL DEFAULT 0,
+    turns_day        TEXT,
+    turns_today      INTEGER NOT NULL DEFAULT 0,
+    turn_next        INTEGER,
+    turn_owner       TEXT,
+    turn_leased      INTEGER,
+    turn_fence       INTEGER NOT NULL DEFAULT 0,
+    delivery_next    INTEGER,
+    delivery_gateway TEXT,
+    delivery_owner   TEXT,
+    delivery_leased  INTEGER,
+    delivery_fence   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX turn_lanes ON activity (turn_next) WHERE turn_next IS NOT NULL;
 CREATE INDEX turn_owners ON activity (turn_owner) WHERE turn_owner IS NOT NULL;
-CREATE INDEX delivery_lanes ON activity (delivery_next) WHERE delivery_next IS NOT NULL;
+CREATE INDEX delivery_lanes ON activity (delivery_gateway, delivery_next) WHERE delivery_next IS NOT NULL;
 CREATE INDEX delivery_owners ON activity (delivery_owner) WHERE delivery_owner IS NOT NULL;
 
 -- last_sequence, last_id, last_slot and last_entry describe the entry that was placed last: the next one's parent.
@@ -86,7 +88,7 @@ CREATE INDEX conversations_at_role ON conversations (user_id)
 
 -- A conversation's entries lie together and in order. The slot is the number of the turn that was placed last when the entry
 -- was made (for a person's text its own turn), the entry its place there; so the order holds for texts that wait for their
--- turn too, which have no sequence yet.
+-- turn too, which have no sequence yet. `recalled` is 0 for what no prompt repeats: words that no model answers, and our own.
 CREATE TABLE messages (
     user_id         BLOB    NOT NULL,
     conversation_id BLOB    NOT NULL,
@@ -104,6 +106,7 @@ CREATE TABLE messages (
     token_count     INTEGER NOT NULL DEFAULT 0,
     unfinished      INTEGER NOT NULL DEFAULT 0,
     error           INTEGER NOT NULL DEFAULT 0,
+    recalled        INTEGER NOT NULL DEFAULT 1,
     received_at     INTEGER NOT NULL,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL,
@@ -113,6 +116,7 @@ CREATE TABLE messages (
 CREATE INDEX messages_at_role ON messages (user_id) WHERE lower(endpoint) = 'external';
 
 -- One row a turn: its texts' number, its job, how it ended. `due` is when it may be begun or tried again, and when it ended.
+-- `attempts` counts tries whose end was recorded, `starts` leases that were not given back, `answer_until` is set by a replay.
 CREATE TABLE turns (
     number             INTEGER PRIMARY KEY,
     id                 BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
@@ -125,6 +129,8 @@ CREATE TABLE turns (
     last_text_at       INTEGER NOT NULL,
     texts              INTEGER NOT NULL DEFAULT 1,
     attempts           INTEGER NOT NULL DEFAULT 0,
+    starts             INTEGER NOT NULL DEFAULT 0,
+    answer_until       INTEGER,
     error              TEXT,
     request            TEXT,
     route_gateway      TEXT,
@@ -204,10 +210,12 @@ CREATE TABLE status_reports (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX status_reports_by_age ON status_reports (received_at);
 
+-- The newest word of each number on being texted, and when it was said: an older one that is found late changes nothing.
 -- By number and not by person: it outlives the account.
-CREATE TABLE opt_outs (
-    phone TEXT    NOT NULL PRIMARY KEY,
-    since INTEGER NOT NULL
+CREATE TABLE consents (
+    phone     TEXT    NOT NULL PRIMARY KEY,
+    opted_out INTEGER NOT NULL,
+    said_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE notices (

@@ -65,6 +65,7 @@ pub struct App {
     pub models: Arc<Models>,
     store: SharedStore,
     owner: Owner,
+    held: renew::Held,
     turns: Runner<TurnWork>,
     deliveries: Runner<DeliveryWork>,
     catch_up: Arc<CatchUp>,
@@ -128,8 +129,11 @@ impl App {
         let jwt_secret = Some(config.auth.jwt_secret.clone()).filter(|secret| !secret.expose_secret().is_empty());
         let poll = Duration::from_millis(config.worker.poll_ms);
         let reply_max_age = Duration::from_secs(u64::from(config.worker.reply_max_age_hours) * 3600);
-        let turn_work = TurnWork { store: Arc::clone(&store), owner: owner.clone(), replier };
-        let delivery_work = DeliveryWork { store: Arc::clone(&store), owner: owner.clone(), deliverer };
+        let held = renew::Held::default();
+        let turn_work = TurnWork { store: Arc::clone(&store), owner: owner.clone(), held: held.clone(), replier };
+        let names = gateways.iter().map(|gateway| gateway.name().to_owned()).collect();
+        let delivery_work =
+            DeliveryWork { store: Arc::clone(&store), owner: owner.clone(), gateways: names, held: held.clone(), deliverer };
         Ok(Self {
             people: People::new(Arc::clone(&store)),
             conversations: Conversations::new(Arc::clone(&store)),
@@ -146,6 +150,7 @@ impl App {
             simulator,
             models,
             owner,
+            held,
             store,
             clock,
             config,
@@ -155,7 +160,7 @@ impl App {
     /// Runs the workers until `stop.drain`, lets what runs finish (`stop.now` cuts that short), then gives back all leases.
     pub async fn run_workers(&self, stop: &Stop) {
         let renewing = tokio_util::sync::CancellationToken::new();
-        let renewal = tokio::spawn(renew::run(Arc::clone(&self.store), self.owner.clone(), renewing.clone()));
+        let renewal = tokio::spawn(renew::run(Arc::clone(&self.store), self.owner.clone(), self.held.clone(), renewing.clone()));
         let minutes = self.config.catch_up.minutes;
         let catch_up = (minutes > 0).then(|| {
             let every = Duration::from_secs(u64::from(minutes) * 60);

@@ -80,7 +80,7 @@ pub struct Job {
     pub state: JobState,
     /// Whose it is.
     pub user: UserId,
-    /// Tries so far.
+    /// Tries whose end was recorded: those that failed, and the one that ended it.
     pub attempts: u32,
     /// When it is due; for a done or dead one, when it ended.
     pub due: Timestamp,

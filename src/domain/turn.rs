@@ -134,8 +134,13 @@ pub struct LeasedTurn {
     pub request: TurnRequest,
     /// How the reply reaches a phone; `None` for the API, whose answer is the reply.
     pub route: Option<ReplyRoute>,
-    /// Attempts before this one.
+    /// Attempts before this one that failed, as recorded.
     pub attempts: u32,
+    /// Leases before this one that ended without a word: the process died, or lost the lease. A turn that does this to each
+    /// process that takes it up shows here.
+    pub starts: u32,
+    /// An operator replayed it: it is to be answered until this moment, however old its texts are.
+    pub answer_until: Option<Timestamp>,
     /// When its first text was stored.
     pub opened_at: Timestamp,
     /// A daily limit that this turn is over; it must be refused.

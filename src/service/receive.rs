@@ -220,8 +220,8 @@ impl Receiver {
     /// A stranger gets no account, but a word against being texted holds all the same.
     async fn record_strangers_consent(&self, word: Option<Word>, phone: &PhoneNumber) -> Result<(), StoreError> {
         match word {
-            Some(Word::Stop) => self.store.record_consent(phone, Consent::OptOut).await,
-            Some(Word::Start) => self.store.record_consent(phone, Consent::OptIn).await,
+            Some(Word::Stop) => self.store.record_consent(phone, Consent::OptOut, self.clock.now()).await,
+            Some(Word::Start) => self.store.record_consent(phone, Consent::OptIn, self.clock.now()).await,
             _ => Ok(()),
         }
     }
@@ -254,6 +254,7 @@ impl Receiver {
             door,
             phone,
             text: String::new(),
+            token_count: 0,
             attachments: Vec::new(),
             caller_metadata: CallerMetadata::new(),
             received_at: now,

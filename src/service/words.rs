@@ -93,7 +93,7 @@ impl Words {
 
     fn consent(&self, consent: Consent, text: &str, route: Option<&ReplyRoute>, confirms: CarrierConfirms, now: Timestamp) -> Action {
         let confirmation = if confirms == CarrierConfirms::Yes { None } else { self.outgoing(text, route, now).into_iter().next() };
-        Action::Consent { consent, confirmation }
+        Action::Consent { consent, said_at: now, confirmation }
     }
 
     fn answer(&self, text: String, effect: Effect, route: Option<&ReplyRoute>, now: Timestamp) -> Action {

@@ -50,7 +50,9 @@ pub trait Conversations {
     /// [`super::StoreError::InvalidCursor`]; [`super::StoreError::Unavailable`].
     async fn list_messages(&self, user_id: UserId, filter: MessageFilter, page: PageRequest) -> StoreResult<Page<Message>>;
 
-    /// The newest messages of a conversation that stand before that place, oldest first: what a prompt recalls.
+    /// The newest messages of a conversation that stand before that place, oldest first: what a prompt recalls. Left out are
+    /// texts that no model was to answer (consent words, commands, what was only recorded) and fixed answers of ours; texts
+    /// whose answer failed or was refused are there.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].

@@ -20,6 +20,8 @@ pub struct NewInbound {
     pub phone: PhoneNumber,
     /// What it says.
     pub text: String,
+    /// Tokens of the text, as estimated.
+    pub token_count: i64,
     /// What came with it.
     pub attachments: Vec<Attachment>,
     /// What the caller sent along; kept with the person, apart from our own fields.
@@ -111,10 +113,14 @@ pub enum Action {
         reason: Refusal,
     },
     /// A consent word: recorded with the message, in the same step. Opting out withdraws what is still to be sent to the person.
+    /// A word said before one that is known changes nothing; its message is stored all the same.
     Consent {
         /// Which.
         consent: Consent,
-        /// The one message that may still be sent; `None` where the carrier confirms, or without a route.
+        /// When it was said, which may be long before it is found.
+        said_at: Timestamp,
+        /// The one message that may still be sent, where the word changed something; `None` where the carrier confirms, or
+        /// without a route.
         confirmation: Option<NewOutbound>,
     },
     /// A fixed answer of ours, given in the same step.
@@ -178,7 +184,7 @@ pub enum Accepted {
     OtherBody,
     /// The conversation that was named is not that person's. Nothing was stored.
     UnknownConversation,
-    /// The person is blocked. Nothing was stored.
+    /// The person is blocked. Nothing was stored but a consent word.
     Blocked {
         /// Who.
         user_id: UserId,

@@ -30,7 +30,8 @@ pub trait Jobs {
     /// [`super::StoreError::Unavailable`].
     async fn find_job(&self, id: JobId) -> StoreResult<Option<Job>>;
 
-    /// Makes a dead job due now, with its attempts counted anew. A delivery is not sent after `expires_at`.
+    /// Makes a dead job due now, with its attempts counted anew. A delivery is not sent after `expires_at`; for a reply the
+    /// moment is kept as [`LeasedTurn::answer_until`](crate::domain::turn::LeasedTurn::answer_until).
     ///
     /// # Errors
     /// [`super::StoreError::NotFound`]; [`super::StoreError::Conflict`] when it is not dead; [`super::StoreError::Unavailable`].

@@ -38,6 +38,7 @@ pub use turns::{BalanceRules, CompletedTurn, DailyLimits, Notice, Reservation, T
 
 use crate::clock::Clock;
 use crate::config::sections::{Backend, Storage};
+use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
 
 /// How long a lease holds without being renewed.
@@ -112,6 +113,26 @@ impl fmt::Display for Owner {
     }
 }
 
+/// A person's lane of one kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LaneKind {
+    /// Turns to be answered.
+    Turns,
+    /// Messages to be delivered.
+    Deliveries,
+}
+
+/// A lease that its holder still works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HeldLease {
+    /// Whose lane.
+    pub user_id: UserId,
+    /// Which of the two.
+    pub lane: LaneKind,
+    /// The lease's fence.
+    pub fence: i64,
+}
+
 /// Work handed out, and when to ask again.
 #[derive(Debug)]
 pub struct Leased<T> {
@@ -166,10 +187,11 @@ pub struct StoreFigures {
 /// What concerns the store as a whole.
 #[async_trait]
 pub trait Upkeep {
-    /// Whether the store answers and can be written to.
+    /// Whether the store answers and can be written to. It really writes, at most once a second: whoever asks sooner, or while
+    /// a check runs, shares its result.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] with the reason.
+    /// [`StoreError::Unavailable`] with the reason; for good when what writes has broken down, which only a restart mends.
     async fn check(&self) -> StoreResult<()>;
 
     /// Counts of work, cheap enough to be asked every few seconds.
@@ -202,11 +224,12 @@ pub trait Upkeep {
     /// [`StoreError::Unavailable`].
     async fn release_owner(&self, owner: &Owner) -> StoreResult<usize>;
 
-    /// Extends everything a process holds by [`LEASE`] from now. Returns how many lanes.
+    /// Extends those of `held` by [`LEASE`] from now that `owner` still holds under that fence. Returns how many lanes. What else
+    /// is leased in that name runs out by itself: a lane that nobody works on any more comes back.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; work whose lease runs out meanwhile may be taken over.
-    async fn renew_leases(&self, owner: &Owner) -> StoreResult<usize>;
+    async fn renew_leases(&self, owner: &Owner, held: &[HeldLease]) -> StoreResult<usize>;
 
     /// Waits for what is being written and closes. Later calls are [`StoreError::Unavailable`].
     async fn close(&self);
@@ -222,6 +245,16 @@ pub type SharedStore = Arc<dyn Store>;
 
 /// The backends of this build. Each stands in the contract tests under the same name.
 pub const BACKENDS: &[&str] = &["sqlite"];
+
+/// Whether there is a store at all where the settings say, so that a command which only reads need not make one. For a backend
+/// that this build lacks the answer is yes: [`open`] says what is wrong.
+#[must_use]
+pub fn exists(settings: &Storage) -> bool {
+    match settings.backend {
+        Backend::Sqlite => sqlite::exists(settings),
+        Backend::Json | Backend::MongoDb => true,
+    }
+}
 
 /// Opens the store that the settings name. It blocks while files are checked and migrated; threads of its own do the rest.
 ///

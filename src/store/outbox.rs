@@ -122,13 +122,15 @@ pub enum StatusRecorded {
 /// Delivering messages.
 #[async_trait]
 pub trait Outbox {
-    /// Leases the heads of up to `limit` due lanes to `owner` and records the attempts that begin. Messages that are too old,
+    /// Leases the heads of up to `limit` due lanes to `owner` and records the attempts that begin, of those heads alone that
+    /// leave by one of `gateways`: what another gateway is to carry waits, with its lane, for a process that has it open, and
+    /// does not count for `next_due`. Messages that are too old,
     /// or whose person opted out meanwhile (a confirmation of that excepted), are withdrawn on the way. A message found being
     /// sent by nobody is to be looked up first.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
-    async fn lease_deliveries(&self, owner: &Owner, limit: usize) -> StoreResult<Leased<LeasedDelivery>>;
+    async fn lease_deliveries(&self, owner: &Owner, gateways: &[String], limit: usize) -> StoreResult<Leased<LeasedDelivery>>;
 
     /// Records how it went and frees the lane.
     ///
@@ -148,7 +150,7 @@ pub trait Outbox {
     /// [`super::StoreError::Unavailable`].
     async fn record_status(&self, report: &StatusReport) -> StoreResult<StatusRecorded>;
 
-    /// The carrier's ids of the person's messages made since that moment: look-ups leave them out.
+    /// The carrier's ids of the person's messages whose last attempt began at that moment or later: look-ups leave them out.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].

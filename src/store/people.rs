@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Page, PageRequest, StoreResult};
+use super::{Page, PageRequest, StoreResult, Timestamp};
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::user::{PreferenceChange, User};
@@ -46,9 +46,10 @@ pub trait People {
     /// [`super::StoreError::Unavailable`].
     async fn is_opted_out(&self, phone: &PhoneNumber) -> StoreResult<bool>;
 
-    /// Records the word of a number that has no account and is not to get one (a stranger under an allowlist).
+    /// Records the word of a number that has no account and is not to get one (a stranger under an allowlist), unless a later
+    /// one is known.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
-    async fn record_consent(&self, phone: &PhoneNumber, consent: super::Consent) -> StoreResult<()>;
+    async fn record_consent(&self, phone: &PhoneNumber, consent: super::Consent, said_at: Timestamp) -> StoreResult<()>;
 }

@@ -86,7 +86,7 @@ pub struct CompletedTurn {
 /// How a turn is given back without an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TurnRelease {
-    /// Another attempt at that moment. Later turns of the person wait behind it.
+    /// The attempt failed, which counts; another at that moment. Later turns of the person wait behind it.
     Retry {
         /// When.
         due: Timestamp,
@@ -98,7 +98,7 @@ pub enum TurnRelease {
         /// What went wrong.
         error: String,
     },
-    /// As if it had not been leased (a stop): due now, no attempt counted.
+    /// As if it had not been leased (a stop): due now, nothing counted.
     Unchanged,
 }
 

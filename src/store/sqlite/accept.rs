@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::fault::Outcome;
-use super::lanes::{self, Recipient};
+use super::lanes::{self, Recipient, Word};
 use super::rows::request_column;
 use super::values::{Json, TurnKind};
 use super::writer::Unit;
@@ -13,7 +13,7 @@ use crate::domain::ledger::Credits;
 use crate::domain::message::{CALLER_METADATA_BYTES, CallerMetadata, Role};
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{Refusal, TurnState};
-use crate::store::{Accepted, Action, Consent, ConversationTarget, Debounce, Door, Effect, NewInbound, Receipt};
+use crate::store::{Accepted, Action, ConversationTarget, Debounce, Door, Effect, NewInbound, Receipt};
 
 /// What is known of the sender.
 struct Sender {
@@ -30,7 +30,12 @@ pub(super) fn accept(unit: &Unit<'_>, new: &NewInbound) -> Outcome<Accepted> {
         return Ok(repeat);
     }
     let sender = match find_sender(unit, new)? {
-        Found::Blocked(user_id) => return Ok(Accepted::Blocked { user_id }),
+        Found::Blocked(user_id) => {
+            if let Action::Consent { consent, said_at, .. } = &new.action {
+                lanes::record_word(unit, &new.phone, *consent, *said_at)?;
+            }
+            return Ok(Accepted::Blocked { user_id });
+        }
         Found::Known(sender) => Some(sender),
         Found::Nobody => None,
     };
@@ -56,7 +61,7 @@ pub(super) fn accept(unit: &Unit<'_>, new: &NewInbound) -> Outcome<Accepted> {
         Continued::None => add_conversation(unit, new, sender.user_id)?,
     };
     let place = place_in_turn(unit, new, &sender, conversation_id, action)?;
-    add_text(unit, new, &sender, conversation_id, &place)?;
+    add_text(unit, new, &sender, conversation_id, &place, action)?;
     let receipt = Receipt {
         user_id: sender.user_id,
         is_new_user: sender.is_new,
@@ -145,7 +150,7 @@ fn find_sender(unit: &Unit<'_>, new: &NewInbound) -> Outcome<Found> {
     let found = unit
         .db
         .prepare_cached(
-            "SELECT p.user_id, p.blocked, a.turn_next IS NOT NULL, EXISTS (SELECT 1 FROM opt_outs WHERE phone = ?1)
+            "SELECT p.user_id, p.blocked, a.turn_next IS NOT NULL, EXISTS (SELECT 1 FROM consents WHERE phone = ?1 AND opted_out)
              FROM people p JOIN activity a ON a.user_id = p.user_id WHERE p.phone = ?1",
         )?
         .query_row([&new.phone], |row| {
@@ -373,13 +378,20 @@ fn end_gathering(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
     Ok(())
 }
 
-fn add_text(unit: &Unit<'_>, new: &NewInbound, sender: &Sender, conversation: ConversationId, place: &Place) -> Outcome<()> {
+fn add_text(
+    unit: &Unit<'_>,
+    new: &NewInbound,
+    sender: &Sender,
+    conversation: ConversationId,
+    place: &Place,
+    action: &Action,
+) -> Outcome<()> {
     let attachments = (!new.attachments.is_empty()).then_some(Json(&new.attachments));
     unit.db
         .prepare_cached(
-            "INSERT INTO messages (user_id, conversation_id, slot, entry, id, turn_id, role, text, attachments, received_at, created_at,
-                 updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
+            "INSERT INTO messages (user_id, conversation_id, slot, entry, id, turn_id, role, text, attachments, token_count, recalled,
+                 received_at, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)",
         )?
         .execute(params![
             sender.user_id,
@@ -391,6 +403,8 @@ fn add_text(unit: &Unit<'_>, new: &NewInbound, sender: &Sender, conversation: Co
             Role::External,
             new.text,
             attachments,
+            new.token_count,
+            matches!(action, Action::Reply { .. }),
             new.received_at,
             unit.now
         ])?;
@@ -401,13 +415,10 @@ fn add_text(unit: &Unit<'_>, new: &NewInbound, sender: &Sender, conversation: Co
 fn take_effect(unit: &Unit<'_>, new: &NewInbound, action: &Action, receipt: &Receipt) -> Outcome<()> {
     let (outgoing, confirmation) = match action {
         Action::Reply { .. } | Action::Record { .. } => return Ok(()),
-        Action::Consent { consent, confirmation } => {
-            lanes::set_opted_out(unit, &new.phone, *consent)?;
-            if *consent == Consent::OptOut {
-                lanes::withdraw(unit, receipt.user_id, "the person opted out")?;
-            }
-            (confirmation.as_slice(), true)
-        }
+        Action::Consent { consent, said_at, confirmation } => match lanes::record_word(unit, &new.phone, *consent, *said_at)? {
+            Word::Changed => (confirmation.as_slice(), true),
+            Word::Unchanged => return Ok(()),
+        },
         Action::Answer { text, reply_id, outgoing, effect } => {
             if release_held(unit, effect, receipt)? {
                 return Ok(());

@@ -137,7 +137,9 @@ pub(super) fn list_messages(db: &Connection, user: UserId, filter: &MessageFilte
 /// The newest messages before a place, oldest first.
 pub(super) fn recent(db: &Connection, user: UserId, id: ConversationId, before: i64, limit: usize) -> Outcome<Vec<Message>> {
     let mut found = db
-        .prepare_cached(select_message!("AND m.conversation_id = ?2 AND m.sequence < ?3 ORDER BY m.slot DESC, m.entry DESC LIMIT ?4"))?
+        .prepare_cached(select_message!(
+            "AND m.conversation_id = ?2 AND m.sequence < ?3 AND m.recalled ORDER BY m.slot DESC, m.entry DESC LIMIT ?4"
+        ))?
         .query_map(params![user, id, before, i64::try_from(limit).unwrap_or(i64::MAX)], rows::message)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     found.reverse();

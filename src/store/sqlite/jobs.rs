@@ -155,8 +155,10 @@ pub(super) fn replay(unit: &Unit<'_>, user: UserId, id: JobId, expires_at: Times
     match id {
         JobId::Reply(_) => {
             unit.db
-                .prepare_cached("UPDATE turns SET state = 'begun', attempts = 0, due = ?2 WHERE number = ?1")?
-                .execute(params![listed.number, unit.now])?;
+                .prepare_cached(
+                    "UPDATE turns SET state = 'begun', attempts = 0, starts = 0, due = ?2, answer_until = ?3 WHERE number = ?1",
+                )?
+                .execute(params![listed.number, unit.now, expires_at])?;
             lanes::refresh_turns(unit, user)?;
         }
         JobId::Deliver(_) => {

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Outcome;
 use super::writer::Unit;
 use crate::domain::delivery::{OutboundState, ReplyRoute};
 use crate::domain::ids::{ConversationId, TurnId, UserId};
 use crate::domain::phone::PhoneNumber;
-use crate::store::{Leased, NewOutbound};
+use crate::domain::time::Timestamp;
+use crate::store::{Consent, LaneKind, NewOutbound};
 
 /// Sets when a person's turn lane may be looked at, unless somebody holds it.
 pub(super) fn refresh_turns(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
@@ -38,8 +39,8 @@ pub(super) fn free_turns(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
 pub(super) fn refresh_deliveries(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
     unit.db
         .prepare_cached(
-            "UPDATE activity SET delivery_next =
-                 (SELECT due FROM outbox WHERE user_id = ?1 AND state IN ('ready', 'sending', 'checking') ORDER BY number LIMIT 1)
+            "UPDATE activity SET (delivery_next, delivery_gateway) = (SELECT due, route_gateway FROM outbox
+                 WHERE user_id = ?1 AND state IN ('ready', 'sending', 'checking') ORDER BY number LIMIT 1)
              WHERE user_id = ?1 AND delivery_owner IS NULL",
         )?
         .execute([user])?;
@@ -49,40 +50,20 @@ pub(super) fn refresh_deliveries(unit: &Unit<'_>, user: UserId) -> Outcome<()> {
 /// How long a lane with damaged rows is left alone.
 const PARKED: Duration = Duration::from_mins(1);
 
-/// Which lane.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Lane {
-    Turns,
-    Deliveries,
-}
-
-/// Runs `lease` for each person whose lane is due. A lane whose rows are damaged is undone, reported and left alone for a while:
-/// it must not keep everybody else waiting.
+/// Runs `lease` for each person whose lane is `due`. A lane whose rows are damaged is undone, reported and left alone for a
+/// while: it must not keep everybody else waiting.
 pub(super) fn lease_each<T>(
     unit: &Unit<'_>,
-    lane: Lane,
-    limit: usize,
+    lane: LaneKind,
+    due: Vec<UserId>,
     mut lease: impl FnMut(UserId) -> Outcome<Option<T>>,
-) -> Outcome<Leased<T>> {
-    let (due, park, next) = match lane {
-        Lane::Turns => (
-            "SELECT user_id FROM activity WHERE turn_next <= ?1 ORDER BY turn_next LIMIT ?2",
-            "UPDATE activity SET turn_next = ?2 WHERE user_id = ?1",
-            "SELECT min(turn_next) FROM activity WHERE turn_next IS NOT NULL",
-        ),
-        Lane::Deliveries => (
-            "SELECT user_id FROM activity WHERE delivery_next <= ?1 ORDER BY delivery_next LIMIT ?2",
-            "UPDATE activity SET delivery_next = ?2 WHERE user_id = ?1",
-            "SELECT min(delivery_next) FROM activity WHERE delivery_next IS NOT NULL",
-        ),
+) -> Outcome<Vec<T>> {
+    let park = match lane {
+        LaneKind::Turns => "UPDATE activity SET turn_next = ?2 WHERE user_id = ?1",
+        LaneKind::Deliveries => "UPDATE activity SET delivery_next = ?2 WHERE user_id = ?1",
     };
-    let lanes: Vec<UserId> = unit
-        .db
-        .prepare_cached(due)?
-        .query_map(params![unit.now, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut work = Vec::with_capacity(lanes.len());
-    for user in lanes {
+    let mut work = Vec::with_capacity(due.len());
+    for user in due {
         unit.db.prepare_cached("SAVEPOINT lane")?.execute([])?;
         match lease(user) {
             Ok(leased) => work.extend(leased),
@@ -96,8 +77,7 @@ pub(super) fn lease_each<T>(
         }
         unit.db.prepare_cached("RELEASE lane")?.execute([])?;
     }
-    let next_due = unit.db.prepare_cached(next)?.query_row([], |row| row.get(0))?;
-    Ok(Leased { work, next_due })
+    Ok(work)
 }
 
 /// For whom, and as part of what, outgoing messages are made.
@@ -165,20 +145,49 @@ pub(super) fn withdraw(unit: &Unit<'_>, user: UserId, reason: &str) -> Outcome<(
 }
 
 /// Whether that number has opted out.
-pub(super) fn opted_out(db: &rusqlite::Connection, phone: &PhoneNumber) -> Outcome<bool> {
-    let found: Option<i64> =
-        db.prepare_cached("SELECT 1 FROM opt_outs WHERE phone = ?1")?.query_row([phone], |row| row.get(0)).optional()?;
-    Ok(found.is_some())
+pub(super) fn opted_out(db: &Connection, phone: &PhoneNumber) -> Outcome<bool> {
+    Ok(newest_word(db, phone)?.is_some_and(|(opted_out, _said_at)| opted_out))
 }
 
-/// Records a number's word.
-pub(super) fn set_opted_out(unit: &Unit<'_>, phone: &PhoneNumber, consent: crate::store::Consent) -> Outcome<()> {
-    match consent {
-        crate::store::Consent::OptOut => unit
-            .db
-            .prepare_cached("INSERT INTO opt_outs (phone, since) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-            .execute(params![phone, unit.now])?,
-        crate::store::Consent::OptIn => unit.db.prepare_cached("DELETE FROM opt_outs WHERE phone = ?1")?.execute([phone])?,
-    };
-    Ok(())
+fn newest_word(db: &Connection, phone: &PhoneNumber) -> Outcome<Option<(bool, Timestamp)>> {
+    let found = db
+        .prepare_cached("SELECT opted_out, said_at FROM consents WHERE phone = ?1")?
+        .query_row([phone], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(found)
+}
+
+/// What a consent word did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It is the number's newest, and the number stands otherwise than before.
+    Changed,
+    /// It says what was so already, or a later word is known.
+    Unchanged,
+}
+
+/// Records a number's word, unless a later one is known. One that was said in the future, by a clock that is ahead, counts as
+/// said now: it must not outdo what is said next. With [`Consent::OptOut`] that holds, what is still to be sent to whoever has
+/// the number is withdrawn.
+pub(super) fn record_word(unit: &Unit<'_>, phone: &PhoneNumber, consent: Consent, said_at: Timestamp) -> Outcome<Word> {
+    let said_at = said_at.min(unit.now);
+    let opted_out = consent == Consent::OptOut;
+    let before = newest_word(unit.db, phone)?;
+    if before.is_some_and(|(_opted_out, newest)| newest > said_at) {
+        return Ok(Word::Unchanged);
+    }
+    unit.db
+        .prepare_cached(
+            "INSERT INTO consents (phone, opted_out, said_at) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET opted_out = excluded.opted_out, said_at = excluded.said_at",
+        )?
+        .execute(params![phone, opted_out, said_at])?;
+    if opted_out {
+        let user: Option<UserId> =
+            unit.db.prepare_cached("SELECT user_id FROM people WHERE phone = ?1")?.query_row([phone], |row| row.get(0)).optional()?;
+        if let Some(user) = user {
+            withdraw(unit, user, "the person opted out")?;
+        }
+    }
+    Ok(if before.is_some_and(|(before, _said_at)| before) == opted_out { Word::Unchanged } else { Word::Changed })
 }

@@ -101,6 +101,11 @@ impl Drop for SqliteStore {
     }
 }
 
+/// Whether there is a file already.
+pub(super) fn exists(storage: &sections::Storage) -> bool {
+    open::file_in(&storage.path).exists()
+}
+
 /// Waits for an answer, but not for ever.
 async fn answered<T>(answer: oneshot::Receiver<StoreResult<T>>) -> StoreResult<T> {
     match tokio::time::timeout(ANSWER, answer).await {

@@ -28,10 +28,15 @@ pub(super) enum Access {
     Read,
 }
 
+/// The file of a data folder.
+pub(super) fn file_in(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
 /// Makes the folder and the file where they are missing, checks whose the file is, and brings its schema up to date.
 /// Several processes may do this at once.
 pub(super) fn prepare(folder: &Path, cache_mib: u32, migrations: &[&str]) -> StoreResult<PathBuf> {
-    let file = folder.join(FILE);
+    let file = file_in(folder);
     create(folder, &file)?;
     let db = connect(&file, Access::Write, cache_mib)?;
     let begun = Instant::now();

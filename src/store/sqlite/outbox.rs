@@ -3,14 +3,15 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Outcome;
-use super::lanes::{self, Lane};
+use super::lanes;
 use super::rows;
 use super::writer::Unit;
 use crate::domain::delivery::{DeliveryStatus, OutboundMessage, OutboundState, StatusReport};
 use crate::domain::ids::{OutboundId, UserId};
 use crate::domain::time::Timestamp;
 use crate::store::{
-    Consent, DeliveryLease, DeliveryOutcome, DeliveryWork, LEASE, Leased, LeasedDelivery, Looked, Owner, StatusRecorded, StoreError,
+    Consent, DeliveryLease, DeliveryOutcome, DeliveryWork, LEASE, LaneKind, Leased, LeasedDelivery, Looked, Owner, StatusRecorded,
+    StoreError,
 };
 
 /// Messages of one lane that are withdrawn on the way in one call.
@@ -41,14 +42,40 @@ fn head(db: &Connection, user: UserId) -> Outcome<Option<Row>> {
     Ok(db.prepare_cached(sql)?.query_row([user], row).optional()?)
 }
 
-/// Leases the heads of due lanes.
-pub(super) fn lease(unit: &Unit<'_>, owner: &Owner, limit: usize) -> Outcome<Leased<LeasedDelivery>> {
-    lanes::lease_each(unit, Lane::Deliveries, limit, |user| lease_lane(unit, owner, user))
+/// Leases the heads of due lanes that leave by one of `gateways`.
+pub(super) fn lease(unit: &Unit<'_>, owner: &Owner, gateways: &[String], limit: usize) -> Outcome<Leased<LeasedDelivery>> {
+    let mut due: Vec<(Timestamp, UserId)> = Vec::new();
+    for gateway in gateways {
+        let mut lanes = unit.db.prepare_cached(
+            "SELECT delivery_next, user_id FROM activity WHERE delivery_gateway = ?1 AND delivery_next <= ?2 ORDER BY delivery_next LIMIT ?3",
+        )?;
+        let found =
+            lanes.query_map(params![gateway, unit.now, i64::try_from(limit).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for lane in found {
+            due.push(lane?);
+        }
+    }
+    due.sort_unstable();
+    due.dedup();
+    due.truncate(limit);
+    let due = due.into_iter().map(|(_next, user)| user).collect();
+    let work = lanes::lease_each(unit, LaneKind::Deliveries, due, |user| lease_lane(unit, owner, gateways, user))?;
+    let mut next_due: Option<Timestamp> = None;
+    for gateway in gateways {
+        let next: Option<Timestamp> = unit
+            .db
+            .prepare_cached("SELECT min(delivery_next) FROM activity WHERE delivery_gateway = ?1 AND delivery_next IS NOT NULL")?
+            .query_row([gateway], |row| row.get(0))?;
+        next_due = [next_due, next].into_iter().flatten().min();
+    }
+    Ok(Leased { work, next_due })
 }
 
-fn lease_lane(unit: &Unit<'_>, owner: &Owner, user: UserId) -> Outcome<Option<LeasedDelivery>> {
+fn lease_lane(unit: &Unit<'_>, owner: &Owner, gateways: &[String], user: UserId) -> Outcome<Option<LeasedDelivery>> {
     for _ in 0..WITHDRAWN_AT_ONCE {
-        let Some(row) = head(unit.db, user)?.filter(|row| row.due <= unit.now) else {
+        // Another gateway's message may have come to the head since the lane was found; it waits for who has that open.
+        let ours = |row: &Row| row.due <= unit.now && gateways.contains(&row.message.route.gateway);
+        let Some(row) = head(unit.db, user)?.filter(ours) else {
             break;
         };
         let reason = if row.message.state != OutboundState::Ready {
@@ -124,9 +151,8 @@ pub(super) fn record(unit: &Unit<'_>, lease: &DeliveryLease, outcome: &DeliveryO
     match outcome {
         DeliveryOutcome::Accepted { gateway_message_id, status } => take(unit, &row, gateway_message_id, *status)?,
         DeliveryOutcome::OptedOut { error } => {
-            lanes::set_opted_out(unit, &row.message.to, Consent::OptOut)?;
             set(unit, &row, &Change { state: OutboundState::Canceled, due: unit.now, error: Some(error), ..Change::of(&row) })?;
-            lanes::withdraw(unit, lease.user_id, "the person opted out")?;
+            lanes::record_word(unit, &row.message.to, Consent::OptOut, unit.now)?;
         }
         _ if withdrawn => {}
         DeliveryOutcome::Retry { due, error } => {
@@ -260,7 +286,7 @@ pub(super) fn known_ids(db: &Connection, user: UserId, since: Timestamp) -> Outc
     let found = db
         .prepare_cached(
             "SELECT gateway_message_id FROM outbox
-             WHERE user_id = ?1 AND created_at >= ?2 AND gateway_message_id IS NOT NULL ORDER BY number",
+             WHERE user_id = ?1 AND attempted_at >= ?2 AND gateway_message_id IS NOT NULL ORDER BY number",
         )?
         .query_map(params![user, since], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;

@@ -14,7 +14,7 @@ use crate::domain::ledger::Credits;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::turn::Refusal;
 use crate::domain::user::{PreferenceChange, User};
-use crate::store::{Consent, Page, PageRequest, StoreError};
+use crate::store::{Page, PageRequest, StoreError};
 
 macro_rules! select_user {
     ($rest:literal) => {
@@ -82,15 +82,4 @@ pub(super) fn set_blocked(unit: &Unit<'_>, id: UserId, blocked: bool) -> Outcome
         lanes::withdraw(unit, id, "the person was blocked")?;
     }
     get(unit.db, id)
-}
-
-/// Records the word of a number, and withdraws what is still to be sent to whoever has it.
-pub(super) fn record_consent(unit: &Unit<'_>, phone: &PhoneNumber, consent: Consent) -> Outcome<()> {
-    lanes::set_opted_out(unit, phone, consent)?;
-    if consent == Consent::OptOut
-        && let Some(user) = find_by_phone(unit.db, phone)?
-    {
-        lanes::withdraw(unit, user.id, "the person opted out")?;
-    }
-    Ok(())
 }

@@ -19,9 +19,9 @@ use crate::domain::token::Token;
 use crate::domain::turn::{FinishedTurn, LeasedTurn, TurnLease, TurnRecord};
 use crate::domain::user::{PreferenceChange, User};
 use crate::store::{
-    Accepted, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Inbox, JobFilter, Jobs,
-    Leased, LeasedDelivery, MessageFilter, NewInbound, Outbox, Owner, Page, PageRequest, People, Reservation, StatusRecorded, StoreFigures,
-    StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
+    Accepted, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, HeldLease, Inbox,
+    JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewInbound, Outbox, Owner, Page, PageRequest, People, Reservation,
+    StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
 };
 
 #[async_trait]
@@ -68,9 +68,9 @@ impl Turns for SqliteStore {
 
 #[async_trait]
 impl Outbox for SqliteStore {
-    async fn lease_deliveries(&self, owner: &Owner, limit: usize) -> StoreResult<Leased<LeasedDelivery>> {
-        let owner = owner.clone();
-        self.write(Urgency::Other, move |unit| outbox::lease(unit, &owner, limit)).await
+    async fn lease_deliveries(&self, owner: &Owner, gateways: &[String], limit: usize) -> StoreResult<Leased<LeasedDelivery>> {
+        let (owner, gateways) = (owner.clone(), gateways.to_vec());
+        self.write(Urgency::Other, move |unit| outbox::lease(unit, &owner, &gateways, limit)).await
     }
 
     async fn record_delivery(&self, lease: &DeliveryLease, outcome: DeliveryOutcome) -> StoreResult<()> {
@@ -129,9 +129,9 @@ impl People for SqliteStore {
         self.read(move |db| lanes::opted_out(db, &phone)).await
     }
 
-    async fn record_consent(&self, phone: &PhoneNumber, consent: Consent) -> StoreResult<()> {
+    async fn record_consent(&self, phone: &PhoneNumber, consent: Consent, said_at: Timestamp) -> StoreResult<()> {
         let phone = phone.clone();
-        self.write(Urgency::Accept, move |unit| people::record_consent(unit, &phone, consent)).await
+        self.write(Urgency::Accept, move |unit| lanes::record_word(unit, &phone, consent, said_at).map(|_word| ())).await
     }
 }
 
@@ -235,9 +235,9 @@ impl Upkeep for SqliteStore {
         self.write(Urgency::Other, move |unit| upkeep::release(unit, &owner)).await
     }
 
-    async fn renew_leases(&self, owner: &Owner) -> StoreResult<usize> {
-        let owner = owner.clone();
-        self.write(Urgency::Accept, move |unit| upkeep::renew(unit, &owner)).await
+    async fn renew_leases(&self, owner: &Owner, held: &[HeldLease]) -> StoreResult<usize> {
+        let (owner, held) = (owner.clone(), held.to_vec());
+        self.write(Urgency::Accept, move |unit| upkeep::renew(unit, &owner, &held)).await
     }
 
     async fn close(&self) {

@@ -23,6 +23,15 @@ pub(super) struct Entry<'a> {
     pub(super) model: Option<&'a str>,
     pub(super) tokens: i64,
     pub(super) unfinished: bool,
+    /// A model's words, which later prompts repeat.
+    recalled: bool,
+}
+
+impl<'a> Entry<'a> {
+    /// A fixed text, which no model wrote.
+    pub(super) const fn of_ours(id: MessageId, text: &'a str) -> Self {
+        Self { id, text, endpoint: None, model: None, tokens: 0, unfinished: false, recalled: false }
+    }
 }
 
 /// How a turn's row looks when it is over.
@@ -33,6 +42,8 @@ pub(super) struct Ending {
     pub(super) reply: Option<(i64, i64)>,
     pub(super) usage: Usage,
     pub(super) charge: Credits,
+    /// A model was asked, and answered.
+    pub(super) tried: bool,
 }
 
 /// The turn of a lease that still holds.
@@ -115,6 +126,7 @@ fn answer(unit: &Unit<'_>, turn: &Turn, reply: &NewReply, charge: Credits) -> Ou
         model: Some(&reply.model),
         tokens: reply.usage.completion_tokens,
         unfinished: reply.unfinished,
+        recalled: true,
     };
     let place = add_entry(unit, turn, &entry)?;
     unit.db
@@ -124,7 +136,7 @@ fn answer(unit: &Unit<'_>, turn: &Turn, reply: &NewReply, charge: Credits) -> Ou
         )?
         .execute(params![turn.user_id, turn.conversation_id, turn.number, reply.endpoint])?;
     settle(unit, turn, charge)?;
-    finish(unit, turn, &Ending { refusal: None, reply: Some(place), usage: reply.usage, charge })?;
+    finish(unit, turn, &Ending { refusal: None, reply: Some(place), usage: reply.usage, charge, tried: true })?;
     Ok(TurnEnd::Answered(Some(StoredReply {
         message_id: reply.message_id,
         text: reply.text.clone(),
@@ -143,8 +155,8 @@ pub(super) fn add_entry(unit: &Unit<'_>, turn: &Turn, entry: &Entry<'_>) -> Outc
     unit.db
         .prepare_cached(
             "INSERT INTO messages (user_id, conversation_id, slot, entry, id, turn_id, sequence, parent_id, role, text, endpoint, model,
-                 token_count, unfinished, received_at, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?15)",
+                 token_count, unfinished, received_at, created_at, updated_at, recalled)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15, ?15, ?16)",
         )?
         .execute(params![
             turn.user_id,
@@ -162,6 +174,7 @@ pub(super) fn add_entry(unit: &Unit<'_>, turn: &Turn, entry: &Entry<'_>) -> Outc
             entry.tokens,
             entry.unfinished,
             unit.now,
+            entry.recalled,
         ])?;
     unit.db
         .prepare_cached(
@@ -193,7 +206,7 @@ pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, ending: &Ending) -> Outcome<(
         .prepare_cached(
             "UPDATE turns SET state = 'done', refusal = ?2, event = ?3, due = ?4, error = NULL, reserved = 0, answer = NULL,
                  answer_id = NULL, reply_slot = ?5, reply_entry = ?6, prompt_tokens = ?7, completion_tokens = ?8, total_tokens = ?9,
-                 charge = charge + ?10
+                 charge = charge + ?10, attempts = attempts + ?11
              WHERE number = ?1",
         )?
         .execute(params![
@@ -207,6 +220,7 @@ pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, ending: &Ending) -> Outcome<(
             completion_tokens,
             total_tokens,
             ending.charge,
+            ending.tried,
         ])?;
     Ok(())
 }
@@ -259,8 +273,7 @@ fn tell_once(unit: &Unit<'_>, turn: &Turn, notice: &Notice) -> Outcome<(Option<(
     if first == 0 {
         return Ok((None, 0));
     }
-    let entry = Entry { id: notice.message_id, text: &notice.text, endpoint: None, model: None, tokens: 0, unfinished: false };
-    let place = add_entry(unit, turn, &entry)?;
+    let place = add_entry(unit, turn, &Entry::of_ours(notice.message_id, &notice.text))?;
     Ok((Some(place), send(unit, turn, &notice.outgoing)?))
 }
 
@@ -270,15 +283,23 @@ pub(super) fn release(unit: &Unit<'_>, lease: &TurnLease, release: &TurnRelease)
     settle(unit, &turn, Credits::ZERO)?;
     match release {
         TurnRelease::Retry { due, error } => {
-            unit.db.prepare_cached("UPDATE turns SET due = ?2, error = ?3 WHERE number = ?1")?.execute(params![turn.number, due, error])?
+            // Given back, so this lease is none of those that ended without a word.
+            unit.db
+                .prepare_cached(
+                    "UPDATE turns SET due = ?2, error = ?3, attempts = attempts + 1, starts = max(starts - 1, 0) WHERE number = ?1",
+                )?
+                .execute(params![turn.number, due, error])?
         }
         TurnRelease::Dead { error } => unit
             .db
-            .prepare_cached("UPDATE turns SET state = 'dead', due = ?2, error = ?3 WHERE number = ?1")?
+            .prepare_cached(
+                "UPDATE turns SET state = 'dead', due = ?2, error = ?3, attempts = attempts + 1, starts = max(starts - 1, 0)
+                 WHERE number = ?1",
+            )?
             .execute(params![turn.number, unit.now, error])?,
         TurnRelease::Unchanged => unit
             .db
-            .prepare_cached("UPDATE turns SET due = min(due, ?2), attempts = max(attempts - 1, 0) WHERE number = ?1")?
+            .prepare_cached("UPDATE turns SET due = min(due, ?2), starts = max(starts - 1, 0) WHERE number = ?1")?
             .execute(params![turn.number, unit.now])?,
     };
     lanes::free_turns(unit, turn.user_id)

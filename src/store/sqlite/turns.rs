@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::fault::{Fault, Outcome};
-use super::lanes::{self, Lane};
+use super::lanes;
 use super::rows;
 use super::turn_end::{self, Ending, Entry, finish};
 use super::values::{Json, TurnKind};
@@ -14,7 +14,7 @@ use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
 use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{LeasedTurn, Refusal, TurnLease, TurnRequest, TurnState};
-use crate::store::{DailyLimits, LEASE, Leased, Owner};
+use crate::store::{DailyLimits, LEASE, LaneKind, Leased, Owner};
 
 /// Turns of one lane that are ended on the way in one call; a longer row of them goes on with the next call.
 const ENDED_AT_ONCE: usize = 64;
@@ -29,6 +29,8 @@ pub(super) struct Turn {
     pub(super) state: TurnState,
     pub(super) due: Timestamp,
     pub(super) attempts: u32,
+    pub(super) starts: u32,
+    pub(super) answer_until: Option<Timestamp>,
     pub(super) request: TurnRequest,
     pub(super) route: Option<ReplyRoute>,
     pub(super) refusal: Option<Refusal>,
@@ -42,7 +44,7 @@ pub(super) struct Turn {
 macro_rules! turn_columns {
     () => {
         "number, id, user_id, conversation_id, kind, state, due, attempts, request, route_gateway, route_from, refusal, \
-     over_limit, answer_id, answer, reserved, opened_at"
+     over_limit, answer_id, answer, reserved, opened_at, starts, answer_until"
     };
 }
 
@@ -65,6 +67,8 @@ fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
         answer: answer_id.zip(answer),
         reserved: row.get(15)?,
         opened_at: row.get(16)?,
+        starts: row.get(17)?,
+        answer_until: row.get(18)?,
     })
 }
 
@@ -82,7 +86,15 @@ pub(super) fn find(db: &Connection, user: UserId, id: TurnId) -> Outcome<Option<
 
 /// Leases the heads of due lanes. Turns that need no model are ended on the way.
 pub(super) fn lease(unit: &Unit<'_>, owner: &Owner, limit: usize, limits: &DailyLimits) -> Outcome<Leased<LeasedTurn>> {
-    lanes::lease_each(unit, Lane::Turns, limit, |user| lease_lane(unit, owner, user, limits))
+    let due = unit
+        .db
+        .prepare_cached("SELECT user_id FROM activity WHERE turn_next <= ?1 ORDER BY turn_next LIMIT ?2")?
+        .query_map(params![unit.now, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<UserId>>>()?;
+    let work = lanes::lease_each(unit, LaneKind::Turns, due, |user| lease_lane(unit, owner, user, limits))?;
+    let next_due =
+        unit.db.prepare_cached("SELECT min(turn_next) FROM activity WHERE turn_next IS NOT NULL")?.query_row([], |row| row.get(0))?;
+    Ok(Leased { work, next_due })
 }
 
 /// Leases the head of one lane, where there is one that is due and needs a model.
@@ -108,7 +120,7 @@ pub(super) fn end_without_model(unit: &Unit<'_>, turn: &Turn) -> Outcome<()> {
     }
     let mut ending = Ending { refusal: turn.refusal, ..Ending::default() };
     if let Some((id, text)) = &turn.answer {
-        let entry = Entry { id: *id, text, endpoint: None, model: None, tokens: 0, unfinished: false };
+        let entry = Entry::of_ours(*id, text);
         ending.reply = Some(turn_end::add_entry(unit, turn, &entry)?);
     }
     finish(unit, turn, &ending)
@@ -120,7 +132,7 @@ fn lease_turn(unit: &Unit<'_>, owner: &Owner, mut turn: Turn, limits: &DailyLimi
         turn.over_limit = count_turn(unit, turn.user_id, limits)?;
     }
     unit.db
-        .prepare_cached("UPDATE turns SET state = 'begun', attempts = attempts + 1, over_limit = ?2 WHERE number = ?1")?
+        .prepare_cached("UPDATE turns SET state = 'begun', starts = starts + 1, over_limit = ?2 WHERE number = ?1")?
         .execute(params![turn.number, turn.over_limit])?;
     let fence: i64 = unit
         .db
@@ -139,6 +151,8 @@ fn lease_turn(unit: &Unit<'_>, owner: &Owner, mut turn: Turn, limits: &DailyLimi
         request: turn.request,
         route: turn.route,
         attempts: turn.attempts,
+        starts: turn.starts,
+        answer_until: turn.answer_until,
         opened_at: turn.opened_at,
         over_limit: turn.over_limit,
     })

@@ -6,7 +6,7 @@ use super::fault::Outcome;
 use super::writer::Unit;
 use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
-use crate::store::{LEASE, Owner, StoreFigures};
+use crate::store::{HeldLease, LEASE, LaneKind, Owner, StoreFigures};
 
 /// Counts of work; each reads only what is unfinished.
 pub(super) fn figures(db: &Connection, now: Timestamp) -> Outcome<StoreFigures> {
@@ -68,13 +68,23 @@ pub(super) fn release(unit: &Unit<'_>, owner: &Owner) -> Outcome<usize> {
     Ok(turns.len() + deliveries.len())
 }
 
-/// Extends everything a process holds.
-pub(super) fn renew(unit: &Unit<'_>, owner: &Owner) -> Outcome<usize> {
+/// Extends what of `held` a process still holds.
+pub(super) fn renew(unit: &Unit<'_>, owner: &Owner, held: &[HeldLease]) -> Outcome<usize> {
     let until = unit.now.after(LEASE);
-    let turns = unit.db.prepare_cached("UPDATE activity SET turn_next = ?2 WHERE turn_owner = ?1")?.execute(params![owner.0, until])?;
-    let deliveries =
-        unit.db.prepare_cached("UPDATE activity SET delivery_next = ?2 WHERE delivery_owner = ?1")?.execute(params![owner.0, until])?;
-    Ok(turns + deliveries)
+    let mut turns =
+        unit.db.prepare_cached("UPDATE activity SET turn_next = ?4 WHERE user_id = ?1 AND turn_owner = ?2 AND turn_fence = ?3")?;
+    let mut deliveries = unit
+        .db
+        .prepare_cached("UPDATE activity SET delivery_next = ?4 WHERE user_id = ?1 AND delivery_owner = ?2 AND delivery_fence = ?3")?;
+    let mut renewed = 0;
+    for lease in held {
+        let lane = match lease.lane {
+            LaneKind::Turns => &mut turns,
+            LaneKind::Deliveries => &mut deliveries,
+        };
+        renewed += lane.execute(params![lease.user_id, owner.0, lease.fence, until])?;
+    }
+    Ok(renewed)
 }
 
 /// Whether the file can be read and written: the transaction that this runs in holds the write lock.

@@ -1,12 +1,12 @@
 //! Taking in messages.
 
 use scrubjay::domain::user::Preferences;
-use scrubjay::store::{Accepted, PageRequest};
+use scrubjay::store::{Accepted, NewInbound, PageRequest};
 
 use super::fixture::{ANN, Fixture, NOON, phone};
 
 pub(super) async fn a_first_text_makes_the_person_and_the_conversation(f: Fixture) {
-    let receipt = f.texted(ANN, "hello").await;
+    let receipt = f.stored(NewInbound { token_count: 2, ..f.text(ANN, "hello") }).await;
     assert!(receipt.is_new_user);
 
     let user = f.store.find_user(receipt.user_id).await.unwrap().unwrap();
@@ -25,7 +25,7 @@ pub(super) async fn a_first_text_makes_the_person_and_the_conversation(f: Fixtur
     assert_eq!((conversation.endpoint, conversation.phone), (None, Some(phone(ANN))));
 
     let messages = f.messages(receipt.user_id, receipt.conversation_id).await;
-    assert_eq!(messages.len(), 1);
+    assert_eq!((messages.len(), messages[0].token_count), (1, 2));
     assert_eq!((messages[0].id, messages[0].turn_id, messages[0].text.as_str()), (receipt.message_id, receipt.turn_id, "hello"));
     assert_eq!((messages[0].sequence, messages[0].parent_id), (None, None), "its place comes with its turn");
 }

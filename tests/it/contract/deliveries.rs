@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use scrubjay::domain::delivery::{DeliveryStatus, OutboundState, StatusReport};
+use scrubjay::domain::delivery::{DeliveryStatus, OutboundState, ReplyRoute, StatusReport};
+use scrubjay::domain::job::JobId;
 use scrubjay::domain::ledger::Credits;
 use scrubjay::store::{
-    Action, DeliveryOutcome, DeliveryWork, Effect, LeasedDelivery, Looked, NewInbound, NewOutbound, NewPerson, Receipt, StatusRecorded,
-    StoreError, TurnOutcome,
+    Action, DeliveryOutcome, DeliveryWork, Effect, HeldLease, LaneKind, LeasedDelivery, Looked, NewInbound, NewOutbound, NewPerson,
+    Receipt, StatusRecorded, StoreError, TurnOutcome,
 };
 
-use super::fixture::{ANN, BOB, Fixture, NOON, other_owner, owner, phone};
+use super::fixture::{ANN, BOB, Fixture, NOON, other_owner, owner, phone, twilio};
 
 /// Ann texts and is answered with these parts.
 async fn answered(f: &Fixture, parts: &[&str]) -> Receipt {
@@ -97,7 +98,7 @@ pub(super) async fn an_attempt_whose_process_died_is_looked_up(f: Fixture) {
     let lost = f.delivery().await;
     assert_eq!(lost.message.state, OutboundState::Sending);
     f.advance(15_000);
-    let work = f.store.lease_deliveries(&other_owner(), 10).await.unwrap().work;
+    let work = f.store.lease_deliveries(&other_owner(), &twilio(), 10).await.unwrap().work;
     assert_eq!((work.len(), work[0].work, work[0].message.attempts), (1, DeliveryWork::LookUp, 1));
     let late = f.store.record_delivery(&lost.lease, taken("OUT-1", DeliveryStatus::Sent)).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
@@ -230,5 +231,73 @@ pub(super) async fn people_are_sent_to_side_by_side(f: Fixture) {
     let work = f.deliveries().await;
     assert_eq!(work.len(), 2);
     assert_eq!(f.store.list_owners().await.unwrap(), [owner()]);
-    assert_eq!(f.store.renew_leases(&owner()).await.unwrap(), 2);
+    let held =
+        |delivery: &LeasedDelivery| HeldLease { user_id: delivery.lease.user_id, lane: LaneKind::Deliveries, fence: delivery.lease.fence };
+    f.advance(10_000);
+    assert_eq!(f.store.renew_leases(&owner(), &[held(&work[0])]).await.unwrap(), 1);
+    f.advance(5_000);
+    let forgotten = f.delivery().await;
+    assert_eq!(forgotten.message.id, work[1].message.id, "what nobody works on runs out");
+    assert_eq!(f.store.renew_leases(&owner(), &[held(&work[1])]).await.unwrap(), 0);
+}
+
+/// Somebody texts through a gateway and is answered with these parts.
+async fn answered_through(f: &Fixture, gateway: &str, from: &str, parts: &[&str]) -> Receipt {
+    let route = Some(ReplyRoute { gateway: gateway.to_owned(), from: "+15559990000".to_owned() });
+    let receipt = f.stored(NewInbound { route, ..f.text(from, "hello") }).await;
+    let turn = f.lease_one().await;
+    f.store.complete_turn(&turn.lease, f.answered("whole", parts)).await.unwrap();
+    receipt
+}
+
+pub(super) async fn what_another_gateway_is_to_carry_waits_for_who_has_it(f: Fixture) {
+    let (twilio, other) = (twilio(), vec!["other".to_owned()]);
+    let store = &f.store;
+    let lease = |gateways: Vec<String>| async move { store.lease_deliveries(&owner(), &gateways, 1).await.unwrap() };
+    let ann = answered_through(&f, "other", ANN, &["foreign"]).await;
+    f.advance(1_000);
+    answered_through(&f, "twilio", ANN, &["behind it"]).await;
+    let nothing = lease(twilio.clone()).await;
+    assert_eq!((nothing.work.len(), nothing.next_due), (0, None), "it is not ours, and nothing to ask for again");
+    assert_eq!(lease(Vec::new()).await.next_due, None);
+    f.advance(1_000);
+    answered_through(&f, "twilio", BOB, &["for Bob"]).await;
+    let bob = lease(twilio.clone()).await;
+    assert_eq!(bob.work[0].message.body, "for Bob", "foreign lanes take nobody's place");
+    assert_eq!(bob.next_due, Some(f.clock.now().after(Duration::from_secs(15))), "the lease of Bob's lane alone");
+    let waiting = f.store.list_outbound(ann.user_id, 10).await.unwrap();
+    assert!(waiting.iter().all(|message| message.state == OutboundState::Ready && message.attempts == 0), "{waiting:?}");
+
+    let both = lease([twilio.clone(), other.clone()].concat()).await;
+    assert_eq!(both.work[0].message.body, "foreign", "who has both takes them in order");
+    record(&f, &both.work[0], taken("OUT-1", DeliveryStatus::Queued)).await;
+    assert!(lease(other).await.work.is_empty());
+    assert_eq!(lease(twilio).await.work[0].message.body, "behind it");
+}
+
+pub(super) async fn a_lane_whose_head_became_foreign_waits_without_spinning(f: Fixture) {
+    let ann = answered_through(&f, "twilio", ANN, &["withdrawn"]).await;
+    answered_through(&f, "other", ANN, &["foreign"]).await;
+    let first = f.store.list_outbound(ann.user_id, 10).await.unwrap().remove(1);
+    f.store.discard_job(ann.user_id, JobId::Deliver(first.id)).await.unwrap();
+    let nothing = f.store.lease_deliveries(&owner(), &twilio(), 10).await.unwrap();
+    assert_eq!((nothing.work.len(), nothing.next_due), (0, None));
+
+    // Too old is found only when the lane is looked at, and then another's message stands at its head.
+    answered_through(&f, "twilio", BOB, &["too old"]).await;
+    f.advance(4 * 3_600_000 + 1);
+    answered_through(&f, "other", BOB, &["foreign"]).await;
+    let nothing = f.store.lease_deliveries(&owner(), &twilio(), 10).await.unwrap();
+    assert_eq!((nothing.work.len(), nothing.next_due), (0, None));
+}
+
+pub(super) async fn a_look_up_leaves_out_what_was_attempted_since(f: Fixture) {
+    let receipt = answered(&f, &["made early"]).await;
+    f.advance(60_000);
+    let late = f.clock.now();
+    let delivery = f.delivery().await;
+    record(&f, &delivery, taken("OUT-1", DeliveryStatus::Queued)).await;
+    assert_eq!(f.store.list_known_ids(receipt.user_id, late).await.unwrap(), ["OUT-1"], "made before, but sent since");
+    f.advance(1);
+    assert!(f.store.list_known_ids(receipt.user_id, f.clock.now()).await.unwrap().is_empty());
 }

@@ -14,8 +14,8 @@ use scrubjay::domain::phone::PhoneNumber;
 use scrubjay::domain::time::Timestamp;
 use scrubjay::domain::turn::{LeasedTurn, NewReply, TurnRequest};
 use scrubjay::store::{
-    Accepted, Action, ApiRepeat, CompletedTurn, ConversationTarget, DailyLimits, Debounce, DeliveryOutcome, Door, LeasedDelivery,
-    MessageFilter, NewInbound, NewOutbound, NewPerson, Owner, PageRequest, Receipt, SharedStore, TurnOutcome,
+    Accepted, Action, ApiRepeat, CompletedTurn, ConversationTarget, DailyLimits, Debounce, DeliveryOutcome, Door, HeldLease, LaneKind,
+    LeasedDelivery, MessageFilter, NewInbound, NewOutbound, NewPerson, Owner, PageRequest, Receipt, SharedStore, TurnOutcome,
 };
 
 /// Two people of most cases.
@@ -33,6 +33,16 @@ pub(super) fn no_limits() -> DailyLimits {
 /// Daily limits of the day of [`NOON`].
 pub(super) fn limits(per_person: u32, all: u32) -> DailyLimits {
     DailyLimits { day: "2026-11-22".to_owned(), per_person, all }
+}
+
+/// The gateways that both have open.
+pub(super) fn twilio() -> Vec<String> {
+    vec!["twilio".to_owned()]
+}
+
+/// A turn's lease, as its holder renews it.
+pub(super) fn held(turn: &LeasedTurn) -> HeldLease {
+    HeldLease { user_id: turn.lease.user_id, lane: LaneKind::Turns, fence: turn.lease.fence }
 }
 
 /// Two processes.
@@ -90,6 +100,7 @@ impl Fixture {
             door: Door::Gateway { name: "twilio".to_owned(), message_id: format!("SM{number:032}") },
             phone: phone(from),
             text: text.to_owned(),
+            token_count: 0,
             attachments: Vec::new(),
             caller_metadata: CallerMetadata::new(),
             received_at: self.clock.now(),
@@ -192,7 +203,7 @@ impl Fixture {
 
     /// Leases every due delivery.
     pub(super) async fn deliveries(&self) -> Vec<LeasedDelivery> {
-        self.store.lease_deliveries(&owner(), 100).await.unwrap().work
+        self.store.lease_deliveries(&owner(), &twilio(), 100).await.unwrap().work
     }
 
     /// Leases the one delivery that is due.

@@ -113,7 +113,7 @@ pub(super) async fn a_consent_word_does_not_wait_for_what_gathers(f: Fixture) {
     let receipt = f.stored(f.gathered(ANN, "tell me")).await;
     f.advance(200);
     let stop = f.text(ANN, "STOP");
-    f.stored(NewInbound { action: Action::Consent { consent: Consent::OptOut, confirmation: None }, ..stop }).await;
+    f.stored(NewInbound { action: Action::Consent { consent: Consent::OptOut, said_at: f.clock.now(), confirmation: None }, ..stop }).await;
     let turn = f.lease_one().await;
     assert_eq!(turn.lease.turn_id, receipt.turn_id, "the text before it is due at once");
     f.answer(&turn, "too late to send").await;

@@ -6,7 +6,7 @@ use scrubjay::domain::job::{JobId, JobState};
 use scrubjay::domain::turn::{Refusal, TurnEnd};
 use scrubjay::store::{DeliveryOutcome, JobFilter, PageRequest, StoreError, TurnRelease};
 
-use super::fixture::{ANN, BOB, Fixture};
+use super::fixture::{ANN, BOB, Fixture, owner};
 
 async fn states(f: &Fixture, filter: JobFilter) -> Vec<(String, JobState)> {
     let mut found = Vec::new();
@@ -47,7 +47,10 @@ pub(super) async fn jobs_are_listed_replies_first(f: Fixture) {
 
 pub(super) async fn a_dead_turn_is_replayed_behind_what_was_said_since(f: Fixture) {
     let receipt = f.texted(ANN, "one").await;
+    f.lease_one().await;
+    f.store.release_owner(&owner()).await.unwrap();
     let turn = f.lease_one().await;
+    assert_eq!((turn.answer_until, turn.starts), (None, 1));
     f.store.release_turn(&turn.lease, TurnRelease::Dead { error: "no model".to_owned() }).await.unwrap();
     f.texted(ANN, "two").await;
     f.drain().await;
@@ -57,7 +60,11 @@ pub(super) async fn a_dead_turn_is_replayed_behind_what_was_said_since(f: Fixtur
 
     let expires = f.clock.now().after(Duration::from_mins(1));
     let replayed = f.store.replay_job(receipt.user_id, id, expires).await.unwrap();
-    assert_eq!((replayed.state, replayed.attempts), (JobState::Ready, 0));
+    assert_eq!((replayed.state, replayed.attempts, replayed.due), (JobState::Ready, 0, f.clock.now()));
+    let again = f.lease_one().await;
+    assert_eq!((again.lease.turn_id, again.answer_until), (receipt.turn_id, Some(expires)), "an old text is answered all the same");
+    assert_eq!((again.attempts, again.starts), (0, 0));
+    f.store.release_turn(&again.lease, TurnRelease::Unchanged).await.unwrap();
     assert!(matches!(f.store.replay_job(receipt.user_id, id, expires).await, Err(StoreError::Conflict { .. })));
     f.texted(ANN, "three").await;
     f.drain().await;

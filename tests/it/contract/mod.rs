@@ -54,6 +54,11 @@ contract! {
     consent {
         an_opt_out_stops_everything_but_its_confirmation,
         the_word_of_a_stranger_is_kept_for_when_they_come,
+        a_word_found_late_does_not_undo_a_later_one,
+        a_word_is_confirmed_when_it_changes_something,
+        a_word_of_a_clock_that_is_ahead_holds_from_now,
+        the_word_of_a_blocked_person_holds,
+        what_the_carrier_says_is_a_word_said_now,
         a_blocked_person_is_refused_and_owed_nothing,
     }
     conversations {
@@ -83,6 +88,9 @@ contract! {
         more_lets_kept_parts_go_in_order,
         more_is_the_rest_of_the_newest_long_reply,
         people_are_sent_to_side_by_side,
+        what_another_gateway_is_to_carry_waits_for_who_has_it,
+        a_lane_whose_head_became_foreign_waits_without_spinning,
+        a_look_up_leaves_out_what_was_attempted_since,
     }
     gathering {
         texts_join_by_the_table,
@@ -119,8 +127,11 @@ contract! {
         two_processes_lease_each_turn_once,
         a_turn_that_waits_for_another_attempt_holds_up_those_behind_it,
         a_renewed_lease_holds_and_a_released_owner_has_none,
+        only_what_is_worked_on_is_renewed,
+        failures_and_silent_ends_are_counted_apart,
         turns_without_a_model_are_ended_on_the_way,
         what_a_prompt_recalls_stands_before_the_turn,
+        a_prompt_recalls_only_what_was_for_a_model,
         daily_limits_count_turns_that_begin,
     }
 }

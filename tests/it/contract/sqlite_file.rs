@@ -47,6 +47,16 @@ fn what_was_stored_is_there_after_reopening() {
 }
 
 #[test]
+fn whether_there_is_a_store_is_told_without_making_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = super::fixture::settings("sqlite", folder.path());
+    assert!(!scrubjay::store::exists(&settings));
+    assert!(!settings.path.exists(), "looking makes nothing");
+    drop(scrubjay::store::open(&settings, scrubjay::clock::Clock::system()).unwrap());
+    assert!(scrubjay::store::exists(&settings));
+}
+
+#[test]
 fn folder_and_file_are_their_owners_alone() {
     in_runtime(|f| async move {
         f.texted(ANN, "hello").await;

@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 
 use scrubjay::domain::ids::MessageId;
+use scrubjay::domain::job::JobId;
 use scrubjay::domain::message::Role;
 use scrubjay::domain::turn::{Refusal, TurnEnd, TurnState};
-use scrubjay::store::{Action, DailyLimits, Effect, NewInbound, Owner, SharedStore, StoreError, TurnOutcome, TurnRelease};
+use scrubjay::store::{
+    Action, Consent, DailyLimits, Effect, HeldLease, LaneKind, NewInbound, Notice, Owner, SharedStore, StoreError, TurnOutcome, TurnRelease,
+};
 
-use super::fixture::{ANN, BOB, Fixture, limits, no_limits, other_owner, owner, phone};
+use super::fixture::{ANN, BOB, Fixture, held, limits, no_limits, other_owner, owner, phone};
 
 pub(super) async fn a_turn_is_leased_answered_and_over(f: Fixture) {
     let receipt = f.texted(ANN, "hello").await;
@@ -40,7 +43,7 @@ pub(super) async fn a_lease_that_ran_out_is_taken_over_and_its_holder_writes_not
     assert!(f.store.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap().work.is_empty());
     f.advance(1);
     let work = f.store.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap().work;
-    assert_eq!((work.len(), work[0].attempts), (1, 1), "the attempt of the dead counts");
+    assert_eq!((work.len(), work[0].attempts, work[0].starts), (1, 0, 1), "the dead said nothing of its attempt");
     assert_eq!(work[0].texts, lost.texts);
     let late = f.store.complete_turn(&lost.lease, f.answered("late", &["late"])).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
@@ -108,10 +111,10 @@ pub(super) async fn a_turn_that_waits_for_another_attempt_holds_up_those_behind_
     assert!(f.lease().await.is_empty());
     f.advance(2_000);
     let again = f.lease_one().await;
-    assert_eq!((again.lease.turn_id, again.attempts), (receipt.turn_id, 1));
+    assert_eq!((again.lease.turn_id, again.attempts, again.starts), (receipt.turn_id, 1, 0));
     f.store.release_turn(&again.lease, TurnRelease::Unchanged).await.unwrap();
     let again = f.lease_one().await;
-    assert_eq!(again.attempts, 1, "a stop is no attempt");
+    assert_eq!((again.attempts, again.starts), (1, 0), "a stop is no attempt");
     f.store.release_turn(&again.lease, TurnRelease::Dead { error: "gave up".to_owned() }).await.unwrap();
     let record = f.store.find_turn(receipt.user_id, receipt.turn_id).await.unwrap().unwrap();
     assert_eq!((record.state, record.end), (TurnState::Dead, Some(TurnEnd::Failed { error: "gave up".to_owned(), will_retry: false })));
@@ -122,9 +125,10 @@ pub(super) async fn a_renewed_lease_holds_and_a_released_owner_has_none(f: Fixtu
     f.stored(f.text(ANN, "hello")).await;
     f.stored(f.text(BOB, "hello")).await;
     let ann = f.lease().await;
+    let both: Vec<_> = ann.iter().map(held).collect();
     f.advance(10_000);
-    assert_eq!(f.store.renew_leases(&owner()).await.unwrap(), 2);
-    assert_eq!(f.store.renew_leases(&other_owner()).await.unwrap(), 0);
+    assert_eq!(f.store.renew_leases(&owner(), &both).await.unwrap(), 2);
+    assert_eq!(f.store.renew_leases(&other_owner(), &both).await.unwrap(), 0);
     f.advance(10_000);
     assert!(f.store.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap().work.is_empty());
     assert_eq!(f.store.list_owners().await.unwrap(), [owner()]);
@@ -133,6 +137,49 @@ pub(super) async fn a_renewed_lease_holds_and_a_released_owner_has_none(f: Fixtu
     let lost = f.store.complete_turn(&ann[0].lease, f.answered("late", &[])).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
     assert_eq!(f.store.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap().work.len(), 2);
+}
+
+pub(super) async fn only_what_is_worked_on_is_renewed(f: Fixture) {
+    for number in [ANN, BOB] {
+        f.texted(number, "hello").await;
+    }
+    let work = f.lease().await;
+    f.advance(10_000);
+    let of_deliveries = HeldLease { lane: LaneKind::Deliveries, ..held(&work[1]) };
+    let lost = HeldLease { fence: work[1].lease.fence - 1, ..held(&work[1]) };
+    assert_eq!(f.store.renew_leases(&owner(), &[held(&work[0]), of_deliveries, lost]).await.unwrap(), 1);
+    f.advance(5_000);
+    let forgotten = f.lease_one().await;
+    assert_eq!((forgotten.lease.turn_id, forgotten.starts), (work[1].lease.turn_id, 1), "what nobody works on runs out");
+    assert_eq!(f.store.renew_leases(&owner(), &[held(&work[1])]).await.unwrap(), 0, "its old fence holds nothing");
+    f.answer(&work[0], "still mine").await;
+    assert_eq!(f.store.renew_leases(&owner(), &[held(&work[0])]).await.unwrap(), 0, "neither does one that is over");
+}
+
+pub(super) async fn failures_and_silent_ends_are_counted_apart(f: Fixture) {
+    let receipt = f.texted(ANN, "poison").await;
+    let listed = || async { f.store.find_job(JobId::Reply(receipt.turn_id)).await.unwrap().unwrap().attempts };
+    for starts in 0..3 {
+        let turn = f.lease_one().await;
+        assert_eq!((turn.attempts, turn.starts), (0, starts), "each process that took it up died");
+        f.advance(15_000);
+    }
+    let turn = f.lease_one().await;
+    assert_eq!((turn.attempts, turn.starts, listed().await), (0, 3, 0));
+    f.store.release_turn(&turn.lease, TurnRelease::Unchanged).await.unwrap();
+    let turn = f.lease_one().await;
+    assert_eq!((turn.attempts, turn.starts), (0, 3), "a stop counts neither");
+    let retry = TurnRelease::Retry { due: f.clock.now(), error: "busy".to_owned() };
+    f.store.release_turn(&turn.lease, retry.clone()).await.unwrap();
+    let turn = f.lease_one().await;
+    assert_eq!((turn.attempts, turn.starts, listed().await), (1, 3, 1), "a failure is no silent end");
+    f.store.release_turn(&turn.lease, retry).await.unwrap();
+    let turn = f.lease_one().await;
+    f.store.release_owner(&owner()).await.unwrap();
+    let again = f.lease_one().await;
+    assert_eq!((turn.starts, again.starts, again.attempts), (3, 4, 2), "a process that is known to be dead ended in silence too");
+    f.answer(&again, "at last").await;
+    assert_eq!(listed().await, 3, "the one that ended it is one more");
 }
 
 pub(super) async fn turns_without_a_model_are_ended_on_the_way(f: Fixture) {
@@ -173,6 +220,44 @@ pub(super) async fn what_a_prompt_recalls_stands_before_the_turn(f: Fixture) {
     let texts: Vec<_> = recall(10).await.unwrap().into_iter().map(|message| message.text).collect();
     assert_eq!(texts, ["one", "re: one"], "never its own texts, never later ones");
     assert_eq!(recall(1).await.unwrap()[0].text, "re: one");
+}
+
+pub(super) async fn a_prompt_recalls_only_what_was_for_a_model(f: Fixture) {
+    let receipt = f.texted(ANN, "one").await;
+    let turn = f.lease_one().await;
+    f.answer(&turn, "re: one").await;
+    let help = Action::Answer { text: "I am a bot".to_owned(), reply_id: f.clock.message_id(), outgoing: Vec::new(), effect: Effect::None };
+    let stop = |consent| Action::Consent { consent, said_at: f.clock.now(), confirmation: None };
+    for (text, action) in [
+        ("HELP", help),
+        ("yesterday's", Action::Record { reason: Refusal::TooOld }),
+        ("STOP", stop(Consent::OptOut)),
+        ("while out", Action::Reply { debounce: None }),
+        ("START", stop(Consent::OptIn)),
+    ] {
+        f.stored(NewInbound { action, ..f.text(ANN, text) }).await;
+    }
+    f.texted(ANN, "refused").await;
+    let turn = f.lease_one().await;
+    let notice = Notice { key: "k".to_owned(), message_id: f.clock.message_id(), text: "no credit".to_owned(), outgoing: Vec::new() };
+    let refused = TurnOutcome::Refused { reason: Refusal::OutOfCredit, notice: Some(notice) };
+    f.store.complete_turn(&turn.lease, refused).await.unwrap();
+    f.texted(ANN, "failed").await;
+    let turn = f.lease_one().await;
+    f.store.release_turn(&turn.lease, TurnRelease::Dead { error: "no model".to_owned() }).await.unwrap();
+    f.texted(ANN, "now").await;
+    let turn = f.lease_one().await;
+    let before = turn.texts[0].sequence.unwrap();
+    let store = &f.store;
+    let recall = |limit| async move {
+        let found = store.recent_messages(receipt.user_id, receipt.conversation_id, before, limit).await.unwrap();
+        found.into_iter().map(|message| message.text).collect::<Vec<_>>()
+    };
+    assert_eq!(recall(100).await, ["one", "re: one", "refused", "failed"]);
+    assert_eq!(recall(3).await, ["re: one", "refused", "failed"], "what is left out takes no room");
+    let all =
+        ["one", "re: one", "HELP", "I am a bot", "yesterday's", "STOP", "while out", "START", "refused", "no credit", "failed", "now"];
+    assert_eq!(f.said(receipt).await, all, "a listing shows everything");
 }
 
 pub(super) async fn daily_limits_count_turns_that_begin(f: Fixture) {
