@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::config::sections::ApiDelivery;
 use crate::domain::conversation::Choice;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::user::{Preferences, User};
@@ -33,7 +35,7 @@ use crate::service::words::Words;
 use crate::store::{self, Owner, SharedStore};
 use crate::worker::deliveries::DeliveryWork;
 use crate::worker::turns::TurnWork;
-use crate::worker::{Runner, catch_up, renew};
+use crate::worker::{AtDrain, InFlight, Runner, catch_up, renew};
 
 /// Everything, open.
 pub struct App {
@@ -65,7 +67,7 @@ pub struct App {
     pub models: Arc<Models>,
     store: SharedStore,
     owner: Owner,
-    held: renew::Held,
+    in_flight: Arc<InFlight>,
     turns: Runner<TurnWork>,
     deliveries: Runner<DeliveryWork>,
     catch_up: Arc<CatchUp>,
@@ -97,7 +99,12 @@ impl App {
             tracing::info!(lanes, "work of a process that died was freed");
         }
 
+        let default_gateway = gateways.iter().next().map(|gateway| gateway.name().to_owned());
+        if config.external_api.deliver == ApiDelivery::Sms && default_gateway.is_none() {
+            anyhow::bail!("external_api.deliver is \"sms\", but no gateway is open to text by; configure one, or set it to \"none\"");
+        }
         let owner = lifecycle::this_process(&clock);
+        let in_flight = Arc::new(InFlight::default());
         let (watch, wake, wake_deliveries) = (Arc::new(Watch::default()), Arc::new(Wake::default()), Arc::new(Wake::default()));
         let health = Arc::new(Health::new(Arc::clone(&store), clock.clone()));
         let effective = {
@@ -105,15 +112,18 @@ impl App {
             Arc::new(move |user: &User| effective(&models, &user.preferences))
         };
         let words = Words::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), effective);
-        let receiver = Arc::new(Receiver::new(
-            Arc::clone(&store),
-            clock.clone(),
-            Arc::clone(&config),
-            allowed,
-            words,
-            Arc::clone(&wake),
-            Arc::clone(&wake_deliveries),
-        ));
+        let receiver = Arc::new(
+            Receiver::new(
+                Arc::clone(&store),
+                clock.clone(),
+                Arc::clone(&config),
+                allowed,
+                words,
+                Arc::clone(&wake),
+                Arc::clone(&wake_deliveries),
+            )
+            .with_default_gateway(default_gateway),
+        );
         let replier = Arc::new(Replier::new(
             Arc::clone(&store),
             clock.clone(),
@@ -129,19 +139,24 @@ impl App {
         let jwt_secret = Some(config.auth.jwt_secret.clone()).filter(|secret| !secret.expose_secret().is_empty());
         let poll = Duration::from_millis(config.worker.poll_ms);
         let reply_max_age = Duration::from_secs(u64::from(config.worker.reply_max_age_hours) * 3600);
-        let held = renew::Held::default();
-        let turn_work = TurnWork { store: Arc::clone(&store), owner: owner.clone(), held: held.clone(), replier };
-        let names = gateways.iter().map(|gateway| gateway.name().to_owned()).collect();
-        let delivery_work =
-            DeliveryWork { store: Arc::clone(&store), owner: owner.clone(), gateways: names, held: held.clone(), deliverer };
+        let turn_work = TurnWork { store: Arc::clone(&store), owner: owner.clone(), replier };
+        let delivery_work = DeliveryWork { store: Arc::clone(&store), owner: owner.clone(), deliverer };
         Ok(Self {
             people: People::new(Arc::clone(&store)),
             conversations: Conversations::new(Arc::clone(&store)),
             jobs: Jobs::new(Arc::clone(&store), clock.clone(), reply_max_age, Arc::clone(&wake), Arc::clone(&wake_deliveries)),
             access: Access::new(tokens.clone(), clock.clone(), jwt_secret),
             tokens,
-            turns: Runner::new(turn_work, clock.clone(), wake, config.worker.turns, poll),
-            deliveries: Runner::new(delivery_work, clock.clone(), wake_deliveries, config.worker.deliveries, poll),
+            turns: Runner::new(turn_work, clock.clone(), wake, Arc::clone(&in_flight), config.worker.turns, poll, AtDrain::FinishRunning),
+            deliveries: Runner::new(
+                delivery_work,
+                clock.clone(),
+                wake_deliveries,
+                Arc::clone(&in_flight),
+                config.worker.deliveries,
+                poll,
+                AtDrain::FinishDue,
+            ),
             catch_up: Arc::new(CatchUp::new(Arc::clone(&store), clock.clone(), Arc::clone(&receiver))),
             receiver,
             watch,
@@ -150,35 +165,32 @@ impl App {
             simulator,
             models,
             owner,
-            held,
+            in_flight,
             store,
             clock,
             config,
         })
     }
 
-    /// Runs the workers until `stop.drain`, lets what runs finish (`stop.now` cuts that short), then gives back all leases.
+    /// Runs the workers until `stop.drain`; then turns that run are finished, what they made is sent, and all leases are given
+    /// back. `stop.now`, or `server.stop_seconds`, cuts that short.
     pub async fn run_workers(&self, stop: &Stop) {
-        let renewing = tokio_util::sync::CancellationToken::new();
-        let renewal = tokio::spawn(renew::run(Arc::clone(&self.store), self.owner.clone(), self.held.clone(), renewing.clone()));
+        stop.cut_short_after(Duration::from_secs(self.config.server.stop_seconds));
+        let renewing = CancellationToken::new();
+        let renewal = renew::run(Arc::clone(&self.store), self.owner.clone(), Arc::clone(&self.in_flight), renewing.clone());
+        let renewal = tokio::spawn(renewal);
         let minutes = self.config.catch_up.minutes;
         let catch_up = (minutes > 0).then(|| {
             let every = Duration::from_secs(u64::from(minutes) * 60);
             tokio::spawn(catch_up::run(Arc::clone(&self.catch_up), self.gateways.clone(), every, stop.drain.clone()))
         });
-        let limit = Duration::from_secs(self.config.server.stop_seconds);
-        let cut_short = async {
-            stop.drain.cancelled().await;
-            if tokio::time::timeout(limit, stop.now.cancelled()).await.is_err() {
-                tracing::warn!(seconds = limit.as_secs(), "turns still run at the end of server.stop_seconds; they are given back");
-                stop.now.cancel();
-            }
-            std::future::pending::<()>().await;
+        // Deliveries drain when the turns have: a reply that was still made is still sent.
+        let turns_ended = CancellationToken::new();
+        let turns = async {
+            self.turns.run(stop.drain.clone(), stop.now.clone()).await;
+            turns_ended.cancel();
         };
-        tokio::select! {
-            _both_drained = async { tokio::join!(self.turns.run(stop.drain.clone(), stop.now.clone()), self.deliveries.run(stop.drain.clone(), stop.now.clone())) } => {}
-            () = cut_short => {}
-        }
+        tokio::join!(turns, self.deliveries.run(turns_ended.clone(), stop.now.clone()));
         if let Some(catch_up) = catch_up {
             let _ended = catch_up.await;
         }

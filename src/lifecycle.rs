@@ -1,6 +1,7 @@
 //! How a process begins and ends: its name among the holders of leases, and the two signals that stop it.
 
 use std::fs;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,19 @@ impl Stop {
             }
         });
         Ok(stop)
+    }
+
+    /// Gives the drain that long; then it is cut short as by a second signal. Connections that nobody reads are ended by it too.
+    /// The timer ends with the process.
+    pub fn cut_short_after(&self, limit: Duration) {
+        let stop = self.clone();
+        tokio::spawn(async move {
+            stop.drain.cancelled().await;
+            if tokio::time::timeout(limit, stop.now.cancelled()).await.is_err() {
+                tracing::info!(seconds = limit.as_secs(), "the time to stop is over: stopping now");
+                stop.now.cancel();
+            }
+        });
     }
 }
 

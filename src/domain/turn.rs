@@ -59,7 +59,7 @@ pub enum Refusal {
     Discarded,
     /// There was nothing in it.
     Empty,
-    /// The carrier answered it itself (its own help text).
+    /// The carrier answers it itself (its own help text).
     AnsweredByCarrier,
 }
 

@@ -166,6 +166,10 @@ pub trait Gateway: Send + Sync + 'static {
     /// By what to do next: see [`SendError`].
     async fn send(&self, message: &OutboundMessage) -> Result<Sent, SendError>;
 
+    /// How long after an ambiguous attempt each look-up is made, from the attempt on. Empty: a message that was perhaps sent is
+    /// given up, because missing is better than doubled.
+    fn lookup_waits(&self) -> &[Duration];
+
     /// Looks for a message that was perhaps sent. `None`: the carrier does not have it.
     ///
     /// # Errors

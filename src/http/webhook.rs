@@ -42,7 +42,7 @@ async fn receive(state: &HttpState, name: &str, kind: WebhookKind, request: Requ
         body,
     };
     if let Err(error) = gateway.verify(&request) {
-        tracing::warn!(gateway = gateway.name(), urls = ?request.urls, reason = %error.reason, "a webhook was refused: it is not proven to be the carrier's");
+        tracing::warn!(gateway = gateway.name(), reason = %error.reason, "a webhook was refused: it is not proven to be the carrier's");
         counter!("inbound_total", "door" => gateway.name(), "outcome" => "unproven").increment(1);
         return Ok(StatusCode::FORBIDDEN.into_response());
     }

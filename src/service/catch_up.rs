@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::receive::{CarrierConfirms, Receiver};
+use super::receive::{CarrierConfirms, Received, Receiver};
 use crate::clock::Clock;
 use crate::gateway::{Gateway, SendError};
 use crate::store::{SharedStore, StoreError};
@@ -58,8 +58,12 @@ impl CatchUp {
             if message.sent_at.is_some_and(|sent| sent < since) {
                 continue;
             }
-            if let super::receive::Received::Stored { repeat: false, .. } = self.receiver.receive_sms(message, confirms).await? {
-                new += 1;
+            match self.receiver.receive_sms(message, confirms).await {
+                Ok(Received::Stored { repeat: false, .. }) => new += 1,
+                Ok(_known_or_not_admitted) => {}
+                // One person's damaged data must not keep everybody else's texts out.
+                Err(error @ StoreError::Corrupt { .. }) => tracing::error!(%error, "a missed text could not be taken in"),
+                Err(error) => return Err(error.into()),
             }
         }
         self.store.set_mark(&name, now).await?;

@@ -4,11 +4,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::watch::Wake;
-use super::words::Words;
+use super::words::{Said, Words};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::sections::{Admission, ApiDelivery};
@@ -21,6 +22,7 @@ use crate::domain::message::{Attachment, CallerMetadata, CarrierConsent, Inbound
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{Refusal, TurnEnd, TurnRequest};
+use crate::model::estimate_tokens;
 use crate::store::{
     Accepted, Action, ApiRepeat, Consent, ConversationTarget, Debounce, Door, NewInbound, NewPerson, Receipt, SharedStore, StatusRecorded,
     StoreError,
@@ -90,6 +92,8 @@ pub struct Receiver {
     wake: Arc<Wake>,
     wake_deliveries: Arc<Wake>,
     rate: Option<DefaultKeyedRateLimiter<PhoneNumber>>,
+    checks: AtomicU64,
+    default_gateway: Option<String>,
 }
 
 impl Receiver {
@@ -106,7 +110,14 @@ impl Receiver {
     ) -> Self {
         let rate =
             std::num::NonZeroU32::new(config.external_api.messages_per_minute).map(|limit| RateLimiter::keyed(Quota::per_minute(limit)));
-        Self { store, clock, config, allowed, words, wake, wake_deliveries, rate }
+        Self { store, clock, config, allowed, words, wake, wake_deliveries, rate, checks: AtomicU64::new(0), default_gateway: None }
+    }
+
+    /// The gateway by which replies to the API are texted, where they are.
+    #[must_use]
+    pub fn with_default_gateway(mut self, gateway: Option<String>) -> Self {
+        self.default_gateway = gateway;
+        self
     }
 
     /// Takes in a text that a gateway received. `confirmed` says that the carrier itself confirms consent words.
@@ -121,25 +132,33 @@ impl Receiver {
             None => self.read(&message.text, &message.from).await?,
         };
         if !self.is_admitted(&message.from) {
-            self.record_strangers_consent(word, &message.from).await?;
+            self.record_strangers_consent(word, &message.from, message.sent_at).await?;
             return Ok(Received::NotAdmitted);
-        }
-        if message.text.chars().count() > self.config.limits.text_characters {
-            return Ok(Received::TooLong);
         }
         let now = self.clock.now();
         let silent = if message.opt_out.is_some() { CarrierConfirms::Yes } else { confirmed };
         let route = Some(ReplyRoute { gateway: message.gateway.clone(), from: message.to.clone() });
         let horizon = now.before(std::time::Duration::from_secs(u64::from(self.config.catch_up.max_age_hours) * 3600));
+        let said = Said {
+            phone: &message.from,
+            route: route.as_ref(),
+            confirms: silent,
+            said_at: message.sent_at.map_or(now, |sent| sent.min(now)),
+            now,
+        };
+        let too_old = message.sent_at.is_some_and(|sent| sent < horizon);
         let action = match word {
-            Some(Word::Help) if message.opt_out.is_some() => Action::Record { reason: Refusal::AnsweredByCarrier },
-            Some(word) => self.words.act(word, &message.from, route.as_ref(), silent, now).await?,
-            None if message.sent_at.is_some_and(|sent| sent < horizon) => Action::Record { reason: Refusal::TooOld },
+            // A word on being texted holds however late it is found; the store keeps the newest.
+            Some(word @ (Word::Stop | Word::Start)) => self.words.act(word, &said).await?,
+            _ if too_old => Action::Record { reason: Refusal::TooOld },
+            Some(word) => self.words.act(word, &said).await?,
+            None if self.is_too_long(&message.text) => self.words.too_long(route.as_ref(), now),
             None if message.text.trim().is_empty() && message.attachments.is_empty() => Action::Record { reason: Refusal::Empty },
             None => Action::Reply { debounce: self.debounce() },
         };
         let door = Door::Gateway { name: message.gateway, message_id: message.gateway_message_id };
         let new = NewInbound {
+            token_count: estimate_tokens(&message.text),
             text: message.text,
             attachments: message.attachments,
             caller_metadata: CallerMetadata::new(),
@@ -160,24 +179,28 @@ impl Receiver {
     pub async fn receive_api(&self, message: ApiMessage) -> Result<Received, StoreError> {
         let word = self.read(&message.text, &message.phone).await?;
         if !self.is_admitted(&message.phone) {
-            self.record_strangers_consent(word, &message.phone).await?;
+            self.record_strangers_consent(word, &message.phone, None).await?;
             return Ok(Received::NotAdmitted);
         }
-        if message.text.chars().count() > self.config.limits.text_characters {
+        if self.is_too_long(&message.text) {
             return Ok(Received::TooLong);
         }
-        if word.is_none() && self.rate.as_ref().is_some_and(|rate| rate.check_key(&message.phone).is_err()) {
+        let door = Door::Api { repeat: message.repeat };
+        if word.is_none() && self.is_over_rate(&message.phone, &door).await? {
             return Ok(Received::TooMany);
         }
         let now = self.clock.now();
         let route = self.api_route();
         let action = match word {
-            Some(word) => self.words.act(word, &message.phone, route.as_ref(), CarrierConfirms::No, now).await?,
+            Some(word) => {
+                let confirms = CarrierConfirms::No;
+                self.words.act(word, &Said { phone: &message.phone, route: route.as_ref(), confirms, said_at: now, now }).await?
+            }
             None => Action::Reply { debounce: None },
         };
         let conversation = message.conversation_id.map_or_else(|| self.by_phone(now), ConversationTarget::Exactly);
-        let door = Door::Api { repeat: message.repeat };
         let new = NewInbound {
+            token_count: estimate_tokens(&message.text),
             text: message.text,
             attachments: message.attachments,
             caller_metadata: message.metadata,
@@ -218,12 +241,32 @@ impl Receiver {
     }
 
     /// A stranger gets no account, but a word against being texted holds all the same.
-    async fn record_strangers_consent(&self, word: Option<Word>, phone: &PhoneNumber) -> Result<(), StoreError> {
+    async fn record_strangers_consent(&self, word: Option<Word>, phone: &PhoneNumber, sent: Option<Timestamp>) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let said_at = sent.map_or(now, |sent| sent.min(now));
         match word {
-            Some(Word::Stop) => self.store.record_consent(phone, Consent::OptOut, self.clock.now()).await,
-            Some(Word::Start) => self.store.record_consent(phone, Consent::OptIn, self.clock.now()).await,
+            Some(Word::Stop) => self.store.record_consent(phone, Consent::OptOut, said_at).await,
+            Some(Word::Start) => self.store.record_consent(phone, Consent::OptIn, said_at).await,
             _ => Ok(()),
         }
+    }
+
+    fn is_too_long(&self, text: &str) -> bool {
+        let most = self.config.limits.text_characters;
+        text.len() > most && text.chars().count() > most
+    }
+
+    /// Whether a number has sent too much through the API in the last minute. A repeat costs nothing: it gets its first answer.
+    async fn is_over_rate(&self, phone: &PhoneNumber, door: &Door) -> Result<bool, StoreError> {
+        let Some(rate) = &self.rate else { return Ok(false) };
+        if self.store.find_receipt(door).await?.is_some() {
+            return Ok(false);
+        }
+        // Numbers that have been silent for a minute are forgotten, a few thousand checks apart.
+        if self.checks.fetch_add(1, Ordering::Relaxed) % 4096 == 4095 {
+            rate.retain_recent();
+        }
+        Ok(rate.check_key(phone).is_err())
     }
 
     fn debounce(&self) -> Option<Debounce> {
@@ -238,13 +281,12 @@ impl Receiver {
         ConversationTarget::ByPhone { not_before: reuse_horizon(now, self.config.conversations.reuse_days) }
     }
 
-    /// With `external_api.deliver = "sms"` replies leave by Twilio's configured sender, else by the simulator.
+    /// With `external_api.deliver = "sms"` replies leave by the first open gateway and its own sender.
     fn api_route(&self) -> Option<ReplyRoute> {
         if self.config.external_api.deliver == ApiDelivery::None {
             return None;
         }
-        let gateway = if self.config.gateways.twilio.account_sid.is_empty() { "simulator" } else { "twilio" };
-        Some(ReplyRoute { gateway: gateway.to_owned(), from: self.config.gateways.twilio.phone_number.clone() })
+        self.default_gateway.clone().map(|gateway| ReplyRoute { gateway, from: String::new() })
     }
 
     /// What every message has in common; the caller fills in the rest.

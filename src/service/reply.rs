@@ -21,6 +21,9 @@ use crate::domain::turn::{LeasedTurn, NewReply, Refusal, TurnEnd};
 use crate::model::{Completion, CompletionRequest, ModelError, Models, PromptMessage, Resolved, estimate_tokens};
 use crate::store::{BalanceRules, DailyLimits, Notice, Reservation, SharedStore, StoreError, TurnOutcome, TurnRelease};
 
+/// How often a turn is begun that never ends, neither well nor badly: it may be what ends the process.
+const MOST_STARTS: u32 = 20;
+
 /// Answers turns.
 pub struct Replier {
     store: SharedStore,
@@ -81,11 +84,15 @@ impl Replier {
 
     async fn attempt(&self, turn: &LeasedTurn, show: &Show) -> Result<Attempt, StoreError> {
         let now = self.clock.now();
+        if turn.starts >= MOST_STARTS {
+            let error = format!("answering it ended {} times without a word, perhaps with the process", turn.starts);
+            return Ok(Attempt::Release(TurnRelease::Dead { error }));
+        }
         if let Some(limit) = turn.over_limit {
             return Ok(Attempt::Outcome(self.refuse(turn, limit, now)));
         }
         // A reply that would be too old to be sent is not worth a bill.
-        if turn.route.is_some() && now.since(turn.opened_at) >= self.reply_max_age() {
+        if turn.route.is_some() && now >= self.answer_until(turn) {
             return Ok(Attempt::Outcome(TurnOutcome::Refused { reason: Refusal::TooOld, notice: None }));
         }
         let resolved = match self.models.resolve(&turn.request.choice, &turn.user.preferences, &turn.conversation.choice) {
@@ -164,7 +171,7 @@ impl Replier {
 
     fn answer(&self, turn: &LeasedTurn, resolved: &Resolved, completion: Completion) -> TurnOutcome {
         let outgoing = match &turn.route {
-            Some(_) => outgoing(&completion.text, &self.config.sms, &self.clock, turn.opened_at.after(self.reply_max_age())),
+            Some(_) => outgoing(&completion.text, &self.config.sms, &self.clock, self.answer_until(turn)),
             None => Vec::new(),
         };
         // What is kept back for MORE is paid for when it is asked for.
@@ -174,9 +181,6 @@ impl Replier {
             .increment(positive(completion.usage.prompt_tokens));
         metrics::counter!("tokens_total", "endpoint" => resolved.served_by.as_str().to_owned(), "kind" => "completion")
             .increment(positive(completion.usage.completion_tokens));
-        if segments > 0 {
-            metrics::counter!("segments_total").increment(u64::from(segments));
-        }
         let reply = NewReply {
             message_id: self.clock.message_id(),
             text: completion.text,
@@ -201,7 +205,9 @@ impl Replier {
             Some(_) => outgoing(text, &self.config.sms, &self.clock, now.after(self.reply_max_age())),
             None => Vec::new(),
         };
-        let key = format!("{}:{}", reason.as_str(), now.utc_day());
+        // Who was told in an answer of the API has not been told by text.
+        let channel = if turn.route.is_some() { "sms" } else { "api" };
+        let key = format!("{}:{}:{channel}", reason.as_str(), now.utc_day());
         let notice = Notice { key, message_id: self.clock.message_id(), text: text.to_owned(), outgoing };
         TurnOutcome::Refused { reason, notice: Some(notice) }
     }
@@ -221,10 +227,15 @@ impl Replier {
         }
     }
 
-    fn after_store_error(&self, turn: &LeasedTurn, error: &StoreError) -> Attempt {
+    fn after_store_error(&self, turn: &LeasedTurn, cause: &StoreError) -> Attempt {
         let attempt = turn.attempts + 1;
+        let error = cause.to_string();
+        tracing::error!(turn = %turn.lease.turn_id, attempt, reason = %error, "the store failed while a turn was answered");
+        if matches!(cause, StoreError::Corrupt { .. }) || attempt >= self.config.worker.attempts {
+            return Attempt::Release(TurnRelease::Dead { error });
+        }
         let due = self.clock.now().after(self.backoff.wait(attempt, None));
-        Attempt::Release(TurnRelease::Retry { due, error: error.to_string() })
+        Attempt::Release(TurnRelease::Retry { due, error })
     }
 
     async fn complete(&self, turn: &LeasedTurn, outcome: TurnOutcome, show: &Show, took: Duration) {
@@ -261,6 +272,11 @@ impl Replier {
         if let Some(end) = end {
             show.end(end);
         }
+    }
+
+    /// Until when a reply is sent: for some hours after the first text, or as long as a replay said.
+    fn answer_until(&self, turn: &LeasedTurn) -> Timestamp {
+        turn.answer_until.unwrap_or_else(|| turn.opened_at.after(self.reply_max_age()))
     }
 
     fn reply_max_age(&self) -> Duration {

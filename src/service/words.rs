@@ -11,11 +11,26 @@ use crate::domain::delivery::ReplyRoute;
 use crate::domain::ledger::{Credits, Usage};
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
-use crate::domain::turn::{StoredReply, TurnEnd};
+use crate::domain::turn::{Refusal, StoredReply, TurnEnd};
 use crate::store::{Action, Consent, Effect, NewOutbound, SharedStore, StoreError};
 
 /// Where a person stands, for `/status` and `users show`.
 pub type Effective = dyn Fn(&crate::domain::user::User) -> (String, String) + Send + Sync;
+
+/// Who said a word, when, and how an answer reaches them.
+#[derive(Clone, Copy)]
+pub(super) struct Said<'a> {
+    /// Who.
+    pub(super) phone: &'a PhoneNumber,
+    /// How an answer reaches them; without a route nothing is sent.
+    pub(super) route: Option<&'a ReplyRoute>,
+    /// Whether the carrier answers consent and help words itself.
+    pub(super) confirms: CarrierConfirms,
+    /// When it was said, by the carrier's word where there is one.
+    pub(super) said_at: Timestamp,
+    /// The present moment.
+    pub(super) now: Timestamp,
+}
 
 /// Turns a word into what is stored with its message.
 pub struct Words {
@@ -33,18 +48,13 @@ impl Words {
     }
 
     /// What is to be done about a word. Without a route nothing is sent.
-    pub(super) async fn act(
-        &self,
-        word: Word,
-        phone: &PhoneNumber,
-        route: Option<&ReplyRoute>,
-        confirms: CarrierConfirms,
-        now: Timestamp,
-    ) -> Result<Action, StoreError> {
+    pub(super) async fn act(&self, word: Word, said: &Said<'_>) -> Result<Action, StoreError> {
+        let Said { phone, route, confirms, now, .. } = *said;
         let sms = &self.config.sms;
         Ok(match word {
-            Word::Stop => self.consent(Consent::OptOut, &sms.stop_text, route, confirms, now),
-            Word::Start => self.consent(Consent::OptIn, &sms.start_text, route, confirms, now),
+            Word::Stop => self.consent(Consent::OptOut, &sms.stop_text, said),
+            Word::Start => self.consent(Consent::OptIn, &sms.start_text, said),
+            Word::Help if confirms == CarrierConfirms::Yes => Action::Record { reason: Refusal::AnsweredByCarrier },
             Word::Help | Word::Command(Command::Help) => self.answer(sms.help_text.clone(), Effect::None, route, now),
             Word::More => {
                 let effect = Effect::ReleaseHeld {
@@ -91,9 +101,16 @@ impl Words {
         ))
     }
 
-    fn consent(&self, consent: Consent, text: &str, route: Option<&ReplyRoute>, confirms: CarrierConfirms, now: Timestamp) -> Action {
-        let confirmation = if confirms == CarrierConfirms::Yes { None } else { self.outgoing(text, route, now).into_iter().next() };
-        Action::Consent { consent, said_at: now, confirmation }
+    fn consent(&self, consent: Consent, text: &str, said: &Said<'_>) -> Action {
+        let confirmation =
+            if said.confirms == CarrierConfirms::Yes { None } else { self.outgoing(text, said.route, said.now).into_iter().next() };
+        Action::Consent { consent, said_at: said.said_at, confirmation }
+    }
+
+    /// What is said to a text that is too long to be answered.
+    pub(super) fn too_long(&self, route: Option<&ReplyRoute>, now: Timestamp) -> Action {
+        let text = format!("That was too long to be answered: at most {} characters, please.", self.config.limits.text_characters);
+        self.answer(text, Effect::None, route, now)
     }
 
     fn answer(&self, text: String, effect: Effect, route: Option<&ReplyRoute>, now: Timestamp) -> Action {
@@ -117,11 +134,12 @@ impl Words {
 pub(super) fn end_of(action: &Action) -> Option<TurnEnd> {
     match action {
         Action::Consent { .. } => Some(TurnEnd::Answered(None)),
+        // Whether there was something to send is known when it is stored.
+        Action::Answer { effect: Effect::ReleaseHeld { .. }, .. } | Action::Reply { .. } => None,
         Action::Answer { text, reply_id, .. } => {
             let reply = StoredReply { message_id: *reply_id, text: text.clone(), endpoint: None, model: None, usage: Usage::default() };
             Some(TurnEnd::Answered(Some(reply)))
         }
         Action::Record { reason } => Some(TurnEnd::Refused(*reason)),
-        Action::Reply { .. } => None,
     }
 }

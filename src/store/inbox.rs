@@ -220,4 +220,10 @@ pub trait Inbox {
     /// # Errors
     /// [`super::StoreError::Unavailable`]: nothing was stored; the sender must try again.
     async fn accept(&self, new: NewInbound) -> StoreResult<Accepted>;
+
+    /// What was stored when a message came in by that door before; `None` for a new one, and for what cannot be recognised.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn find_receipt(&self, door: &Door) -> StoreResult<Option<Receipt>>;
 }

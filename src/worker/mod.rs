@@ -8,7 +8,8 @@ pub mod deliveries;
 pub mod renew;
 pub mod turns;
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,10 +19,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::service::watch::Wake;
-use crate::store::{Leased, StoreError, StoreResult};
+use crate::store::{HeldLease, Leased, StoreError, StoreResult};
 
 /// How long a runner rests when the store does not answer.
 const STORE_REST: Duration = Duration::from_secs(1);
+
+/// How often a draining runner looks whether what still runs has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 /// A kind of work that lanes hold.
 #[async_trait]
@@ -29,14 +33,63 @@ pub trait LaneWork: Send + Sync + 'static {
     /// One piece of it.
     type Item: Send + 'static;
 
-    /// Leases up to `limit` pieces.
+    /// Leases up to `limit` pieces that are due.
     async fn lease(&self, limit: usize) -> StoreResult<Leased<Self::Item>>;
 
     /// Does one piece and records how it went. `stop` asks to end early.
     async fn perform(&self, item: Self::Item, stop: CancellationToken);
 
+    /// The lease of one piece, to be renewed while it is worked on.
+    fn lease_of(&self, item: &Self::Item) -> HeldLease;
+
     /// Its name in logs.
     fn name(&self) -> &'static str;
+}
+
+/// The leases whose work is being done in this process. Only these are renewed: a lease whose task ended without giving it back
+/// (the store was away, or it panicked) runs out, and the work is taken up again.
+#[derive(Default)]
+pub struct InFlight {
+    leases: Mutex<HashSet<HeldLease>>,
+}
+
+impl InFlight {
+    fn lock(&self) -> MutexGuard<'_, HashSet<HeldLease>> {
+        // A set of plain values is whole between any two calls.
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is being worked on now.
+    #[must_use]
+    pub fn held(&self) -> Vec<HeldLease> {
+        self.lock().iter().copied().collect()
+    }
+
+    fn begin(self: &Arc<Self>, lease: HeldLease) -> Working {
+        self.lock().insert(lease);
+        Working { all: Arc::clone(self), lease }
+    }
+}
+
+/// One piece being worked on, until dropped.
+struct Working {
+    all: Arc<InFlight>,
+    lease: HeldLease,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.lease);
+    }
+}
+
+/// How a runner ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtDrain {
+    /// It leases nothing more and finishes what runs.
+    FinishRunning,
+    /// It goes on leasing until nothing is due: what was made by others while they finished is still sent.
+    FinishDue,
 }
 
 /// What one step found.
@@ -53,15 +106,25 @@ pub struct Runner<W> {
     work: Arc<W>,
     clock: Clock,
     wake: Arc<Wake>,
+    in_flight: Arc<InFlight>,
     at_once: usize,
     poll: Duration,
+    at_drain: AtDrain,
 }
 
 impl<W: LaneWork> Runner<W> {
     /// A runner of `at_once` pieces at a time that asks at least every `poll`.
     #[must_use]
-    pub fn new(work: W, clock: Clock, wake: Arc<Wake>, at_once: usize, poll: Duration) -> Self {
-        Self { work: Arc::new(work), clock, wake, at_once: at_once.max(1), poll }
+    pub fn new(
+        work: W,
+        clock: Clock,
+        wake: Arc<Wake>,
+        in_flight: Arc<InFlight>,
+        at_once: usize,
+        poll: Duration,
+        at_drain: AtDrain,
+    ) -> Self {
+        Self { work: Arc::new(work), clock, wake, in_flight, at_once: at_once.max(1), poll, at_drain }
     }
 
     /// Leases what is due and performs it, one after the other: for tests, which drain with it.
@@ -81,9 +144,14 @@ impl<W: LaneWork> Runner<W> {
     pub async fn run(&self, drain: CancellationToken, stop: CancellationToken) {
         let permits = Arc::new(Semaphore::new(self.at_once));
         let tasks = TaskTracker::new();
-        while !drain.is_cancelled() {
+        // Cancelled when nothing more is leased.
+        let end = match self.at_drain {
+            AtDrain::FinishRunning => drain.clone(),
+            AtDrain::FinishDue => stop.clone(),
+        };
+        while !end.is_cancelled() {
             // One place at least must be free before anything is leased: what is leased is worked on at once.
-            let Some(first) = drain.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await.and_then(Result::ok) else { break };
+            let Some(first) = end.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await.and_then(Result::ok) else { break };
             let announced = self.wake.take();
             let leased = match self.work.lease(1 + permits.available_permits()).await {
                 Ok(leased) => leased,
@@ -91,6 +159,9 @@ impl<W: LaneWork> Runner<W> {
                     tracing::warn!(worker = self.work.name(), %error, "no work could be leased; trying again");
                     if let Some(announced) = announced {
                         self.wake.at(announced);
+                    }
+                    if drain.is_cancelled() {
+                        break;
                     }
                     let _drained_or_rested = tokio::time::timeout(STORE_REST, drain.cancelled()).await;
                     continue;
@@ -101,15 +172,22 @@ impl<W: LaneWork> Runner<W> {
             for item in leased.work {
                 let permit = first.take().or_else(|| Arc::clone(&permits).try_acquire_owned().ok());
                 let (work, stop, wake, clock) = (Arc::clone(&self.work), stop.clone(), Arc::clone(&self.wake), self.clock.clone());
+                let working = self.in_flight.begin(work.lease_of(&item));
                 tasks.spawn(async move {
                     work.perform(item, stop).await;
-                    drop(permit);
+                    drop((working, permit));
                     // The lane may have a next piece.
                     wake.at(clock.now());
                 });
             }
             drop(first);
-            if idle {
+            if idle && drain.is_cancelled() {
+                // Those that still run may make the same person's next piece due.
+                if permits.available_permits() == self.at_once {
+                    break;
+                }
+                let _finished_or_rested = tokio::time::timeout(DRAIN_LOOK, self.wake.announced()).await;
+            } else if idle {
                 self.rest(leased.next_due, announced, &drain).await;
             }
         }

@@ -1,5 +1,6 @@
 //! Use cases in this process: the real store, the offline model, a gateway that only remembers, and a clock that tests move.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use scrubjay::gateway::{
 };
 use scrubjay::service::people::UserName;
 use scrubjay::service::receive::{ApiMessage, CarrierConfirms, Received};
-use scrubjay::store::{JobFilter, MessageFilter, PageRequest, SharedStore};
+use scrubjay::store::{ApiRepeat, JobFilter, MessageFilter, PageRequest, SharedStore};
 
 const ADA: &str = "+15550100001";
 const BEA: &str = "+15550100002";
@@ -32,6 +33,8 @@ struct Recorder {
     failures: Mutex<Vec<SendError>>,
     found: Mutex<Vec<Option<Sent>>>,
     missed: Mutex<Vec<InboundMessage>>,
+    refuses: AtomicBool,
+    tries: AtomicUsize,
 }
 
 #[async_trait]
@@ -51,7 +54,15 @@ impl Gateway for Recorder {
     fn confirms_consent(&self) -> bool {
         false
     }
+    fn lookup_waits(&self) -> &[Duration] {
+        const WAITS: &[Duration] = &[Duration::from_secs(5), Duration::from_secs(30)];
+        WAITS
+    }
     async fn send(&self, message: &OutboundMessage) -> Result<Sent, SendError> {
+        self.tries.fetch_add(1, Ordering::SeqCst);
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(SendError::Stopped { reason: "20003 authentication failed".to_owned() });
+        }
         if let Some(error) = self.failures.lock().unwrap().pop() {
             return Err(error);
         }
@@ -77,7 +88,7 @@ struct Bench {
     store: SharedStore,
     clock: Clock,
     carrier: Arc<Recorder>,
-    next: std::sync::atomic::AtomicUsize,
+    next: AtomicUsize,
     _folder: tempfile::TempDir,
 }
 
@@ -104,7 +115,7 @@ async fn bench(change: impl FnOnce(&mut Config)) -> Bench {
 
 impl Bench {
     fn sms(&self, from: &str, text: &str) -> InboundMessage {
-        let next = self.next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let next = self.next.fetch_add(1, Ordering::SeqCst);
         InboundMessage {
             gateway: "twilio".to_owned(),
             gateway_message_id: format!("SMin{next}"),
@@ -387,7 +398,7 @@ async fn catch_up_takes_in_what_was_missed_once_and_nothing_from_before_the_firs
 
 #[tokio::test]
 async fn a_message_that_was_perhaps_sent_is_looked_up_before_it_is_sent_again() {
-    let bench = bench(|config| config.gateways.twilio.lookup_ms = vec![5_000, 30_000]).await;
+    let bench = bench(|_| {}).await;
     let ambiguous = || SendError::Ambiguous { reason: "the connection broke".to_owned() };
     // Found at the first look: sent once, by the attempt that seemed to fail.
     bench.carrier.failures.lock().unwrap().push(ambiguous());
@@ -491,4 +502,119 @@ async fn rapid_texts_are_one_turn_and_a_command_does_not_wait_for_them() {
     assert_eq!(sent.len(), 2, "{sent:?}");
     assert!(sent.iter().any(|text| text.contains("AI assistant")), "{sent:?}");
     bench.assert_no_job_left().await;
+}
+
+#[tokio::test]
+async fn a_carrier_that_refuses_the_account_is_tried_by_one_message_a_minute() {
+    let bench = bench(|_| {}).await;
+    bench.carrier.refuses.store(true, Ordering::SeqCst);
+    for person in 1..=9 {
+        bench.text(&format!("+1555010001{person}"), "hello").await;
+    }
+    let tries = || bench.carrier.tries.load(Ordering::SeqCst);
+    // Those that were under way together when the first was refused.
+    bench.app.drain().await.unwrap();
+    for minute in 1..=3 {
+        let before = tries();
+        bench.clock.advance(Duration::from_secs(61));
+        bench.app.drain().await.unwrap();
+        assert_eq!(tries(), before + 1, "in minute {minute}");
+    }
+    bench.carrier.refuses.store(false, Ordering::SeqCst);
+    for _ in 0..3 {
+        bench.clock.advance(Duration::from_secs(61));
+        bench.app.drain().await.unwrap();
+    }
+    assert_eq!(bench.sent().len(), 9);
+    bench.assert_no_job_left().await;
+}
+
+#[tokio::test]
+async fn a_word_found_late_does_not_undo_a_later_one() {
+    let bench = bench(|_| {}).await;
+    let at = |seconds_ago: u64, text: &str| {
+        let sent_at = Some(bench.clock.now().before(Duration::from_secs(seconds_ago)));
+        InboundMessage { sent_at, ..bench.sms(ADA, text) }
+    };
+    for text in [at(60, "stop"), at(120, "start"), at(0, "hello")] {
+        bench.app.receiver.receive_sms(text, CarrierConfirms::Yes).await.unwrap();
+    }
+    bench.app.drain().await.unwrap();
+    assert!(bench.sent().is_empty());
+}
+
+#[tokio::test]
+async fn a_text_too_long_is_stored_and_its_sender_told() {
+    let bench = bench(|config| config.limits.text_characters = 20).await;
+    let told = bench.exchange(ADA, "this is longer than twenty characters").await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("at most 20 characters"), "{told:?}");
+    assert_eq!(bench.api(ADA, "this is longer than twenty characters").await, Received::TooLong);
+    assert_eq!(bench.app.people.get(&UserName::Phone(number(ADA))).await.unwrap().message_count, 1);
+}
+
+#[tokio::test]
+async fn words_are_no_part_of_what_a_prompt_recalls() {
+    let bench = bench(|_| {}).await;
+    bench.exchange(ADA, "stop").await;
+    bench.exchange(ADA, "start").await;
+    bench.exchange(ADA, "help").await;
+    bench.exchange(ADA, "my name is Ada").await;
+    let ada = bench.app.people.get(&UserName::Phone(number(ADA))).await.unwrap();
+    let conversation = bench.app.conversations.list(ada.id, PageRequest::first(1)).await.unwrap().items.remove(0);
+    let recalled = bench.store.recent_messages(ada.id, conversation.id, i64::MAX, 10).await.unwrap();
+    let texts: Vec<&str> = recalled.iter().map(|message| message.text.as_str()).collect();
+    assert_eq!(texts.first(), Some(&"my name is Ada"), "{texts:?}");
+    assert_eq!(texts.len(), 2);
+}
+
+#[tokio::test]
+async fn a_repeat_costs_nothing_of_the_rate_and_gets_its_first_answer() {
+    let bench = bench(|config| config.external_api.messages_per_minute = 1).await;
+    let message = || ApiMessage {
+        turn_id: bench.clock.turn_id(),
+        phone: number(ADA),
+        text: "hello".to_owned(),
+        attachments: Vec::new(),
+        conversation_id: None,
+        source: None,
+        title: None,
+        request: TurnRequest::default(),
+        metadata: CallerMetadata::new(),
+        repeat: Some(ApiRepeat { key: "once".to_owned(), fingerprint: [7; 32] }),
+    };
+    assert!(matches!(bench.app.receiver.receive_api(message()).await.unwrap(), Received::Stored { repeat: false, .. }));
+    for _ in 0..3 {
+        assert!(matches!(bench.app.receiver.receive_api(message()).await.unwrap(), Received::Stored { repeat: true, .. }));
+    }
+    assert_eq!(bench.api(ADA, "another").await, Received::TooMany);
+}
+
+#[tokio::test]
+async fn a_stop_still_sends_what_was_answered() {
+    let bench = bench(|_| {}).await;
+    bench.text(ADA, "hello").await;
+    let stop = scrubjay::lifecycle::Stop::default();
+    let workers = bench.app.run_workers(&stop);
+    tokio::pin!(workers);
+    // The turn begins, and the drain with it.
+    while bench
+        .app
+        .jobs
+        .list(JobFilter::Unfinished, PageRequest::first(1))
+        .await
+        .unwrap()
+        .items
+        .first()
+        .is_some_and(|job| job.attempts == 0)
+        && futures::poll!(&mut workers).is_pending()
+    {
+        tokio::task::yield_now().await;
+        stop.drain.cancel();
+    }
+    tokio::time::timeout(Duration::from_secs(20), workers).await.unwrap();
+    let left = bench.app.jobs.list(JobFilter::Unfinished, PageRequest::first(10)).await.unwrap().items;
+    // Either it had not begun and waits whole, or it was answered and sent.
+    let answered = left.is_empty();
+    assert_eq!(bench.sent().len(), usize::from(answered), "{left:?}");
 }

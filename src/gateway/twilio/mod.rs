@@ -54,6 +54,7 @@ pub(super) struct Twilio {
     account: String,
     tokens: Vec<SecretString>,
     phone_number: String,
+    lookup_waits: Vec<Duration>,
     service: String,
     status_url: Option<String>,
     webhook_url: Option<String>,
@@ -79,6 +80,7 @@ impl Twilio {
             account: settings.account_sid.clone(),
             tokens: tokens(settings),
             phone_number: settings.phone_number.clone(),
+            lookup_waits: settings.lookup_ms.iter().copied().map(Duration::from_millis).collect(),
             service: settings.messaging_service_sid.clone(),
             status_url: url("/status"),
             webhook_url: url(""),
@@ -228,6 +230,10 @@ impl Gateway for Twilio {
 
     fn confirms_consent(&self) -> bool {
         self.confirms_consent
+    }
+
+    fn lookup_waits(&self) -> &[Duration] {
+        &self.lookup_waits
     }
 
     async fn send(&self, message: &OutboundMessage) -> Result<Sent, SendError> {

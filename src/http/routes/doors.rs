@@ -5,7 +5,6 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{Answer, Key, Media, Parameter, Route, SchemaOf, problem_type};
-use crate::domain::token::Scope;
 use crate::http::openapi::{JsonDocument, MessageBody};
 use crate::http::shapes::{ConversationShape, UserShape};
 use crate::http::state::HttpState;
@@ -49,7 +48,7 @@ fn unauthorized() -> Answer {
 }
 
 fn not_a_person() -> Answer {
-    answer(403, "The token does not speak for a person, or lacks the scope.", PROBLEM)
+    answer(403, "The token does not speak for a person.", PROBLEM)
 }
 
 fn unavailable() -> Answer {
@@ -160,11 +159,11 @@ fn host_routes() -> Vec<Route> {
             operation: "metrics",
             tag: "health",
             summary: "Figures, in Prometheus' text format.",
-            key: Key::Host(Scope::Read),
+            key: Key::Host,
             answers: vec![
                 answer(200, "The figures.", [plain("text/plain")]),
                 unauthorized(),
-                answer(403, "Not an admin token, or one without the scope.", PROBLEM),
+                answer(403, "Not an admin token.", PROBLEM),
                 answer(404, "Figures are not kept.", PROBLEM),
             ],
             ..route(Method::GET, "/metrics", || get(health::metrics))
@@ -239,7 +238,7 @@ fn message_routes() -> Vec<Route> {
             operation: "streamMessages",
             tag: "messages",
             summary: "The person's finished turns as they finish: `connected`, `heartbeat` each 30 s, `newConversation`, `newMessage`.",
-            key: Key::PersonOrUrl(Scope::Read),
+            key: Key::PersonOrUrl,
             parameters: vec![
                 query("token", "The bearer token, for clients that cannot send a header."),
                 in_header("Last-Event-ID", "Resume after this event."),
@@ -251,7 +250,7 @@ fn message_routes() -> Vec<Route> {
             operation: "listMessages",
             tag: "messages",
             summary: "The person's messages: those of one conversation in its order, of all newest first.",
-            key: Key::Person(Scope::Read),
+            key: Key::Person,
             parameters: vec![
                 query("conversationId", "Of this conversation only."),
                 query("search", "Holding this text, in any case."),
@@ -278,7 +277,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "listConversations",
             tag: "conversations",
             summary: "The person's conversations, the one with the newest message first.",
-            key: Key::Person(Scope::Read),
+            key: Key::Person,
             parameters: vec![CURSOR, PAGE_SIZE],
             answers: vec![
                 answer(200, "A page.", [json(of::<owner::ConversationPage>)]),
@@ -293,7 +292,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "getConversation",
             tag: "conversations",
             summary: "One of the person's conversations.",
-            key: Key::Person(Scope::Read),
+            key: Key::Person,
             answers: vec![answer(200, "It.", [json(of::<ConversationShape>)]), unauthorized(), not_a_person(), absent(), unavailable()],
             ..route(Method::GET, "/api/conversations/{conversationId}", || get(owner::get_conversation))
         },
@@ -301,7 +300,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "deleteConversation",
             tag: "conversations",
             summary: "Deletes one of the person's conversations with its messages.",
-            key: Key::Person(Scope::Write),
+            key: Key::Person,
             answers: vec![answer(204, "Gone.", []), unauthorized(), not_a_person(), absent(), unavailable()],
             ..route(Method::DELETE, "/api/conversations/{conversationId}", || delete(owner::delete_conversation))
         },
@@ -309,7 +308,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "getMe",
             tag: "me",
             summary: "The person's account.",
-            key: Key::Person(Scope::Read),
+            key: Key::Person,
             answers: vec![answer(200, "It.", [json(of::<UserShape>)]), unauthorized(), not_a_person(), unavailable()],
             ..route(Method::GET, "/api/me", || get(me::get))
         },
@@ -317,7 +316,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "changeMe",
             tag: "me",
             summary: "Changes what the person prefers, each field on its own.",
-            key: Key::Person(Scope::Write),
+            key: Key::Person,
             body: Some(json(of::<me::MePatch>)),
             answers: vec![
                 answer(200, "The account as changed.", [json(of::<UserShape>)]),

@@ -14,7 +14,6 @@ use schemars::{Schema, SchemaGenerator};
 use super::problem::{Problem, ProblemKind};
 use super::segment::Segment;
 use super::state::HttpState;
-use crate::domain::token::Scope;
 
 /// One door.
 pub(in crate::http) struct Route {
@@ -38,14 +37,14 @@ pub(in crate::http) enum Key {
     Open,
     /// The external message API's key.
     Caller,
-    /// A person's bearer token with this scope, or login.
-    Person(Scope),
-    /// The same, in the URL too.
-    PersonOrUrl(Scope),
+    /// A person's bearer token or login.
+    Person,
+    /// A person's bearer token or login, in the URL too.
+    PersonOrUrl,
     /// The carrier's signature.
     Signature,
-    /// An admin token with this scope; nothing on the same machine.
-    Host(Scope),
+    /// An admin token; nothing on the same machine.
+    Host,
 }
 
 /// A parameter beside those of the path.

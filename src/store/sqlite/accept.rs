@@ -1,6 +1,6 @@
 //! Taking in a message: one unit of work from receipt to lane.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Outcome;
 use super::lanes::{self, Recipient, Word};
@@ -26,7 +26,7 @@ struct Sender {
 
 /// Stores a message with everything that follows from it.
 pub(super) fn accept(unit: &Unit<'_>, new: &NewInbound) -> Outcome<Accepted> {
-    if let Some(repeat) = find_receipt(unit, &new.door)? {
+    if let Some(repeat) = find_repeat(unit, &new.door)? {
         return Ok(repeat);
     }
     let sender = match find_sender(unit, new)? {
@@ -94,12 +94,22 @@ fn door_key(door: &Door) -> Option<(String, &str, Option<&[u8]>)> {
     }
 }
 
-fn find_receipt(unit: &Unit<'_>, door: &Door) -> Outcome<Option<Accepted>> {
-    let Some((door, key, fingerprint)) = door_key(door) else {
+fn find_repeat(unit: &Unit<'_>, door: &Door) -> Outcome<Option<Accepted>> {
+    let said = door_key(door).and_then(|(_, _, fingerprint)| fingerprint);
+    let found = stored_receipt(unit.db, door)?;
+    Ok(found.map(|(stored, receipt)| if stored.as_deref() == said { Accepted::Repeat(receipt) } else { Accepted::OtherBody }))
+}
+
+/// The receipt of a door and key, whatever the body was.
+pub(super) fn find_receipt(db: &Connection, door: &Door) -> Outcome<Option<Receipt>> {
+    Ok(stored_receipt(db, door)?.map(|(_, receipt)| receipt))
+}
+
+fn stored_receipt(db: &Connection, door: &Door) -> Outcome<Option<(Option<Vec<u8>>, Receipt)>> {
+    let Some((door, key, _)) = door_key(door) else {
         return Ok(None);
     };
-    let found = unit
-        .db
+    let found = db
         .prepare_cached(
             "SELECT fingerprint, user_id, is_new_user, conversation_id, message_id, turn_id FROM receipts WHERE door = ?1 AND key = ?2",
         )?
@@ -114,7 +124,7 @@ fn find_receipt(unit: &Unit<'_>, door: &Door) -> Outcome<Option<Accepted>> {
             Ok((row.get::<_, Option<Vec<u8>>>(0)?, receipt))
         })
         .optional()?;
-    Ok(found.map(|(stored, receipt)| if stored.as_deref() == fingerprint { Accepted::Repeat(receipt) } else { Accepted::OtherBody }))
+    Ok(found)
 }
 
 fn add_receipt(unit: &Unit<'_>, door: &Door, receipt: &Receipt) -> Outcome<()> {

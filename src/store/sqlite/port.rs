@@ -19,8 +19,8 @@ use crate::domain::token::Token;
 use crate::domain::turn::{FinishedTurn, LeasedTurn, TurnLease, TurnRecord};
 use crate::domain::user::{PreferenceChange, User};
 use crate::store::{
-    Accepted, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, HeldLease, Inbox,
-    JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewInbound, Outbox, Owner, Page, PageRequest, People, Reservation,
+    Accepted, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Door, HeldLease, Inbox,
+    JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewInbound, Outbox, Owner, Page, PageRequest, People, Receipt, Reservation,
     StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
 };
 
@@ -28,6 +28,11 @@ use crate::store::{
 impl Inbox for SqliteStore {
     async fn accept(&self, new: NewInbound) -> StoreResult<Accepted> {
         self.write(Urgency::Accept, move |unit| accept::accept(unit, &new)).await
+    }
+
+    async fn find_receipt(&self, door: &Door) -> StoreResult<Option<Receipt>> {
+        let door = door.clone();
+        self.read(move |db| accept::find_receipt(db, &door)).await
     }
 }
 
@@ -208,7 +213,7 @@ impl Tokens for SqliteStore {
 #[async_trait]
 impl Upkeep for SqliteStore {
     async fn check(&self) -> StoreResult<()> {
-        self.checks.check(&self.clock, || self.writer.submit(Urgency::Other, upkeep::check)).await
+        self.write(Urgency::Other, upkeep::check).await
     }
 
     async fn figures(&self) -> StoreResult<StoreFigures> {
