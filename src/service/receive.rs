@@ -143,7 +143,7 @@ impl Receiver {
             phone: &message.from,
             route: route.as_ref(),
             confirms: silent,
-            said_at: message.sent_at.map_or(now, |sent| sent.min(now)),
+            at: message.sent_at.map_or(now, |sent| sent.min(now)),
             now,
         };
         let too_old = message.sent_at.is_some_and(|sent| sent < horizon);
@@ -194,7 +194,7 @@ impl Receiver {
         let action = match word {
             Some(word) => {
                 let confirms = CarrierConfirms::No;
-                self.words.act(word, &Said { phone: &message.phone, route: route.as_ref(), confirms, said_at: now, now }).await?
+                self.words.act(word, &Said { phone: &message.phone, route: route.as_ref(), confirms, at: now, now }).await?
             }
             None => Action::Reply { debounce: None },
         };

@@ -26,8 +26,8 @@ pub(super) struct Said<'a> {
     pub(super) route: Option<&'a ReplyRoute>,
     /// Whether the carrier answers consent and help words itself.
     pub(super) confirms: CarrierConfirms,
-    /// When it was said, by the carrier's word where there is one.
-    pub(super) said_at: Timestamp,
+    /// When, by the carrier's word where there is one.
+    pub(super) at: Timestamp,
     /// The present moment.
     pub(super) now: Timestamp,
 }
@@ -104,7 +104,7 @@ impl Words {
     fn consent(&self, consent: Consent, text: &str, said: &Said<'_>) -> Action {
         let confirmation =
             if said.confirms == CarrierConfirms::Yes { None } else { self.outgoing(text, said.route, said.now).into_iter().next() };
-        Action::Consent { consent, said_at: said.said_at, confirmation }
+        Action::Consent { consent, said_at: said.at, confirmation }
     }
 
     /// What is said to a text that is too long to be answered.

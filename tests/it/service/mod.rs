@@ -1,174 +1,22 @@
 //! Use cases in this process: the real store, the offline model, a gateway that only remembers, and a clock that tests move.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+mod bench;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use scrubjay::app::App;
-use scrubjay::clock::Clock;
-use scrubjay::config::Config;
 use scrubjay::config::sections::{Admission, ApiDelivery};
-use scrubjay::domain::delivery::{DeliveryStatus, OutboundMessage, OutboundState};
-use scrubjay::domain::endpoint::Endpoint;
+use scrubjay::domain::delivery::{DeliveryStatus, OutboundState};
 use scrubjay::domain::ledger::Credits;
 use scrubjay::domain::message::{CallerMetadata, CarrierConsent, InboundMessage};
-use scrubjay::domain::phone::{NumberCheck, PhoneNumber, PhoneRules};
-use scrubjay::domain::time::Timestamp;
 use scrubjay::domain::turn::{Refusal, TurnEnd, TurnRequest};
-use scrubjay::gateway::{
-    Acknowledgement, Gateway, Gateways, Lookup, Opened, ParseError, SendError, Sent, VerifyError, WebhookEvent, WebhookKind, WebhookRequest,
-};
+use scrubjay::gateway::{Gateway, SendError, Sent};
 use scrubjay::service::people::UserName;
 use scrubjay::service::receive::{ApiMessage, CarrierConfirms, Received};
-use scrubjay::store::{ApiRepeat, JobFilter, MessageFilter, PageRequest, SharedStore};
+use scrubjay::store::{ApiRepeat, JobFilter, MessageFilter, PageRequest};
 
-const ADA: &str = "+15550100001";
-const BEA: &str = "+15550100002";
-
-/// A carrier that remembers what it was given and fails as told.
-#[derive(Default)]
-struct Recorder {
-    sent: Mutex<Vec<(String, String)>>,
-    failures: Mutex<Vec<SendError>>,
-    found: Mutex<Vec<Option<Sent>>>,
-    missed: Mutex<Vec<InboundMessage>>,
-    refuses: AtomicBool,
-    tries: AtomicUsize,
-}
-
-#[async_trait]
-impl Gateway for Recorder {
-    fn name(&self) -> &'static str {
-        "twilio"
-    }
-    fn verify(&self, _request: &WebhookRequest) -> Result<(), VerifyError> {
-        Ok(())
-    }
-    fn parse(&self, _request: &WebhookRequest, _kind: WebhookKind) -> Result<WebhookEvent, ParseError> {
-        Ok(WebhookEvent::Ignored { reason: "not-used" })
-    }
-    fn acknowledgement(&self) -> Acknowledgement {
-        Acknowledgement { content_type: "text/plain", body: "" }
-    }
-    fn confirms_consent(&self) -> bool {
-        false
-    }
-    fn lookup_waits(&self) -> &[Duration] {
-        const WAITS: &[Duration] = &[Duration::from_secs(5), Duration::from_secs(30)];
-        WAITS
-    }
-    async fn send(&self, message: &OutboundMessage) -> Result<Sent, SendError> {
-        self.tries.fetch_add(1, Ordering::SeqCst);
-        if self.refuses.load(Ordering::SeqCst) {
-            return Err(SendError::Stopped { reason: "20003 authentication failed".to_owned() });
-        }
-        if let Some(error) = self.failures.lock().unwrap().pop() {
-            return Err(error);
-        }
-        let mut sent = self.sent.lock().unwrap();
-        sent.push((message.to.as_str().to_owned(), message.body.clone()));
-        Ok(Sent { gateway_message_id: format!("SM{}", sent.len()), status: DeliveryStatus::Queued })
-    }
-    async fn find_sent(&self, _lookup: Lookup<'_>) -> Result<Option<Sent>, SendError> {
-        Ok(self.found.lock().unwrap().pop().flatten())
-    }
-    async fn list_missed(&self, since: Timestamp) -> Result<Vec<InboundMessage>, SendError> {
-        Ok(self.missed.lock().unwrap().iter().filter(|text| text.sent_at.is_none_or(|sent| sent >= since)).cloned().collect())
-    }
-    async fn check(&self) -> Result<String, SendError> {
-        Ok("well".to_owned())
-    }
-}
-
-/// The program without its doors.
-struct Bench {
-    app: App,
-    /// The same file, opened a second time: what tests look at behind the services.
-    store: SharedStore,
-    clock: Clock,
-    carrier: Arc<Recorder>,
-    next: AtomicUsize,
-    _folder: tempfile::TempDir,
-}
-
-fn number(text: &str) -> PhoneNumber {
-    PhoneNumber::parse(text, &PhoneRules::new("US", NumberCheck::E164).unwrap()).unwrap()
-}
-
-async fn bench(change: impl FnOnce(&mut Config)) -> Bench {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config: Config = Config::from_toml("").unwrap();
-    config.storage.path = folder.path().join("data");
-    config.endpoints.default = Endpoint::parse("demo").unwrap();
-    config.people.admission = Admission::Open;
-    config.conversations.debounce_ms = 0;
-    change(&mut config);
-    let clock = Clock::set_to(Timestamp::from_millis(1_790_000_000_000));
-    let carrier = Arc::new(Recorder::default());
-    let gateways = Gateways::new(vec![Arc::clone(&carrier) as Arc<dyn Gateway>]);
-    let storage = config.storage.clone();
-    let app = App::open_with(config, clock.clone(), Opened { gateways, simulator: None }).await.unwrap();
-    let store = scrubjay::store::open(&storage, clock.clone()).unwrap();
-    Bench { app, store, clock, carrier, next: 0.into(), _folder: folder }
-}
-
-impl Bench {
-    fn sms(&self, from: &str, text: &str) -> InboundMessage {
-        let next = self.next.fetch_add(1, Ordering::SeqCst);
-        InboundMessage {
-            gateway: "twilio".to_owned(),
-            gateway_message_id: format!("SMin{next}"),
-            from: number(from),
-            to: "+15550009999".to_owned(),
-            text: text.to_owned(),
-            attachments: Vec::new(),
-            opt_out: None,
-            sent_at: None,
-        }
-    }
-
-    async fn text(&self, from: &str, text: &str) -> Received {
-        self.app.receiver.receive_sms(self.sms(from, text), CarrierConfirms::No).await.unwrap()
-    }
-
-    /// Texts, lets the workers run until nothing is due, and returns what was sent meanwhile.
-    async fn exchange(&self, from: &str, text: &str) -> Vec<String> {
-        let before = self.sent().len();
-        self.text(from, text).await;
-        self.app.drain().await.unwrap();
-        self.sent().split_off(before).into_iter().map(|(_, body)| body).collect()
-    }
-
-    async fn api(&self, from: &str, text: &str) -> Received {
-        let message = ApiMessage {
-            turn_id: self.clock.turn_id(),
-            phone: number(from),
-            text: text.to_owned(),
-            attachments: Vec::new(),
-            conversation_id: None,
-            source: None,
-            title: None,
-            request: TurnRequest::default(),
-            metadata: CallerMetadata::new(),
-            repeat: None,
-        };
-        self.app.receiver.receive_api(message).await.unwrap()
-    }
-
-    fn sent(&self) -> Vec<(String, String)> {
-        self.carrier.sent.lock().unwrap().clone()
-    }
-
-    async fn balance(&self, from: &str) -> Option<Credits> {
-        self.app.people.get(&UserName::Phone(number(from))).await.unwrap().balance
-    }
-
-    async fn assert_no_job_left(&self) {
-        let jobs = self.app.jobs.list(JobFilter::Unfinished, PageRequest::first(100)).await.unwrap().items;
-        assert!(jobs.is_empty(), "{jobs:?}");
-    }
-}
+use bench::{ADA, BEA, Bench, bench, number};
 
 #[tokio::test]
 async fn a_text_is_answered_once_and_a_repeat_changes_nothing() {
@@ -218,7 +66,7 @@ async fn whoever_cannot_pay_is_told_once_a_day_and_the_model_is_not_asked() {
     assert!(first[0].contains("out of credit"), "{first:?}");
     assert!(bench.exchange(ADA, "hello again").await.is_empty());
     assert_eq!(bench.balance(ADA).await, Some(Credits(10)));
-    bench.clock.advance(Duration::from_secs(86_400));
+    bench.clock.advance(Duration::from_hours(24));
     assert_eq!(bench.exchange(ADA, "and today?").await.len(), 1);
     // Words are obeyed without credit.
     assert_eq!(bench.exchange(ADA, "/balance").await, ["You have 10 credits."]);
@@ -243,7 +91,7 @@ async fn an_answer_is_charged_by_tokens_and_segments_and_a_refill_comes() {
     let Credits(after) = bench.balance(ADA).await.unwrap();
     // One segment or more, some tokens, and nothing of the reservation left behind.
     assert!((90_000..=99_000).contains(&after), "{after}");
-    bench.clock.advance(Duration::from_secs(3_600));
+    bench.clock.advance(Duration::from_hours(1));
     bench.exchange(ADA, "hello").await;
     let Credits(later) = bench.balance(ADA).await.unwrap();
     assert!(later > after - 10_000 + 500 && later < after + 500, "{later} after {after}");
@@ -265,7 +113,7 @@ async fn a_days_turns_are_limited_for_one_and_for_all() {
     assert_eq!(bench.exchange(BEA, "hello").await.len(), 1);
     let over = bench.exchange(BEA, "hello").await;
     assert!(over[0].contains("its limit for today"), "{over:?}");
-    bench.clock.advance(Duration::from_secs(86_400));
+    bench.clock.advance(Duration::from_hours(24));
     assert_eq!(bench.exchange(ADA, "hello").await.len(), 1);
     bench.assert_no_job_left().await;
 }
@@ -279,7 +127,7 @@ async fn stop_withdraws_what_was_to_be_sent_and_start_brings_the_answers_back() 
     let confirmation = bench.exchange(ADA, "Stop").await;
     assert_eq!(confirmation.len(), 1);
     assert!(confirmation[0].contains("no more texts"));
-    bench.clock.advance(Duration::from_secs(600));
+    bench.clock.advance(Duration::from_mins(10));
     assert!(bench.exchange(ADA, "anybody there?").await.is_empty());
     assert!(bench.exchange(ADA, "help").await.is_empty());
     let back = bench.exchange(ADA, "yes").await;
@@ -347,7 +195,7 @@ async fn new_begins_a_new_conversation_and_days_of_silence_do_too() {
     assert_eq!(conversation(bench.text(ADA, "/new").await), first);
     let second = conversation(bench.text(ADA, "hello").await);
     assert_ne!(second, first);
-    bench.clock.advance(Duration::from_secs(6 * 86_400));
+    bench.clock.advance(Duration::from_hours(144));
     assert_eq!(conversation(bench.text(ADA, "still there?").await), second);
     bench.clock.advance(Duration::from_secs(7 * 86_400 + 1));
     assert_ne!(conversation(bench.text(ADA, "and now?").await), second);
@@ -358,7 +206,7 @@ async fn new_begins_a_new_conversation_and_days_of_silence_do_too() {
 #[tokio::test]
 async fn texts_found_too_late_are_stored_and_not_answered() {
     let bench = bench(|_| {}).await;
-    let sent_at = Some(bench.clock.now().before(Duration::from_secs(25 * 3600)));
+    let sent_at = Some(bench.clock.now().before(Duration::from_hours(25)));
     let sms = InboundMessage { sent_at, ..bench.sms(ADA, "yesterday") };
     let received = bench.app.receiver.receive_sms(sms, CarrierConfirms::No).await.unwrap();
     assert!(matches!(received, Received::Stored { end: Some(TurnEnd::Refused(Refusal::TooOld)), .. }), "{received:?}");
@@ -372,7 +220,7 @@ async fn texts_found_too_late_are_stored_and_not_answered() {
 async fn a_turn_left_lying_for_hours_is_not_paid_for() {
     let bench = bench(|_| {}).await;
     bench.text(ADA, "hello").await;
-    bench.clock.advance(Duration::from_secs(4 * 3600));
+    bench.clock.advance(Duration::from_hours(4));
     bench.app.drain().await.unwrap();
     assert!(bench.sent().is_empty());
     bench.assert_no_job_left().await;
@@ -383,12 +231,12 @@ async fn catch_up_takes_in_what_was_missed_once_and_nothing_from_before_the_firs
     let bench = bench(|_| {}).await;
     let at = |bench: &Bench, text: &str| InboundMessage { sent_at: Some(bench.clock.now()), ..bench.sms(ADA, text) };
     bench.carrier.missed.lock().unwrap().push(at(&bench, "answered by the system before"));
-    bench.clock.advance(Duration::from_secs(60));
+    bench.clock.advance(Duration::from_mins(1));
     let catch_up =
         scrubjay::service::catch_up::CatchUp::new(Arc::clone(&bench.store), bench.clock.clone(), Arc::clone(&bench.app.receiver));
     let gateway = Arc::clone(&bench.carrier) as Arc<dyn Gateway>;
     assert_eq!(catch_up.look(&gateway).await.unwrap(), 0);
-    bench.clock.advance(Duration::from_secs(300));
+    bench.clock.advance(Duration::from_mins(5));
     bench.carrier.missed.lock().unwrap().push(at(&bench, "missed"));
     assert_eq!(catch_up.look(&gateway).await.unwrap(), 1);
     assert_eq!(catch_up.look(&gateway).await.unwrap(), 0);
@@ -492,7 +340,7 @@ async fn rapid_texts_are_one_turn_and_a_command_does_not_wait_for_them() {
     })
     .await;
     bench.text(ADA, "my name").await;
-    bench.clock.advance(Duration::from_millis(1_000));
+    bench.clock.advance(Duration::from_secs(1));
     bench.text(ADA, "is Ada").await;
     bench.app.drain().await.unwrap();
     assert!(bench.sent().is_empty());
