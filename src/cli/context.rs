@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::runtime::{Builder, Runtime};
 
 use super::output::complain;
@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Sources};
 use crate::gateway::{Gateways, Opened};
-use crate::telemetry;
+use crate::{store, telemetry};
 
 /// `storage.path` where nobody set it.
 const DEFAULT_DATA: &str = "./data";
@@ -30,6 +30,15 @@ pub(crate) enum LogReader {
     Operator,
     /// Somebody at a terminal who asked for something else: warnings, unless a filter was set on purpose.
     Bystander,
+}
+
+/// What becomes of a command whose store does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It ends: there is nothing to show or to change.
+    Refuse,
+    /// The store is made: what the command writes may be its first entry.
+    Make,
 }
 
 impl Context {
@@ -67,9 +76,15 @@ impl Context {
     }
 
     /// Does something with everything open over the store, beside a running server or without one, and closes it again. No
-    /// carrier is open: such a command sends nothing.
-    pub(crate) fn with_app<T>(&self, work: impl AsyncFnOnce(&App) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    /// carrier is open: such a command sends nothing. Where no store is, the folder is more likely mistyped than empty.
+    pub(crate) fn with_app<T>(&self, missing: Missing, work: impl AsyncFnOnce(&App) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let loaded = self.settings()?;
+        if missing == Missing::Refuse && !store::exists(&loaded.config.storage) {
+            bail!(
+                "there is no store in {}; is storage.path (--data-dir) right? `scrubjay serve` and `scrubjay demo` make one",
+                loaded.config.storage.path.display()
+            );
+        }
         // A command does one thing; starting threads for it would take longer than the thing.
         let runtime = Builder::new_current_thread().enable_all().build().context("the system gave no runtime")?;
         runtime.block_on(async {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, Missing};
 use super::output::{ListArgs, Output, fields};
 use super::{DONE, Misuse, person};
 use crate::app::App;
@@ -67,7 +67,7 @@ struct Shown {
 
 /// Does what was asked.
 pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    context.with_app(async |app| match args.command {
+    context.with_app(Missing::Refuse, async |app| match args.command {
         Command::List { owner, list } => {
             let page = match &owner.user {
                 Some(user) => app.conversations.list(person::get(user, app).await?.id, list.page()).await?,

@@ -69,11 +69,9 @@ fn only_on_this_machine(config: &mut Config) -> anyhow::Result<()> {
         let problem = format!("the demo answers everybody, so it listens on loopback only, not on {listen}");
         return Err(super::Misuse(format!("{problem}; `scrubjay serve` serves others")).into());
     }
-    let twilio = &mut config.gateways.twilio;
-    if !twilio.account_sid.is_empty() {
+    if !config.gateways.twilio.account_sid.is_empty() {
         config.storage.path.push("demo");
-        twilio.account_sid.clear();
-        twilio.auth_token = String::new().into();
+        config.gateways.close_carriers();
     }
     Ok(())
 }

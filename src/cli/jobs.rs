@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::context::Context;
+use super::context::{Context, Missing};
 use super::output::{ListArgs, Output, fields};
 use super::{DONE, Misuse};
 use crate::domain::job::{Job, JobId};
@@ -52,7 +52,7 @@ impl OneArgs {
 
 /// Does what was asked.
 pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    context.with_app(async |app| match args.command {
+    context.with_app(Missing::Refuse, async |app| match args.command {
         Command::List { all, list } => {
             let filter = if all { JobFilter::All } else { JobFilter::Unfinished };
             let page = app.jobs.list(filter, list.page()).await?;

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,10 +16,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::simulator::SimulatorCarrier;
 use crate::lifecycle::Stop;
+use crate::service::health::Health;
 use crate::{http, telemetry};
 
 /// How often figures are tidied; the exporter asks for it.
-const FIGURES_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
+const FIGURES_UPKEEP: Duration = Duration::from_secs(5);
 
 /// A server that accepts requests.
 pub(crate) struct Running {
@@ -83,7 +86,9 @@ impl Running {
         };
         if announce == Announce::Yes {
             tell_systemd(&[sd_notify::NotifyState::Ready]);
-            tokio::spawn(upkeep.clone().run_until_cancelled_owned(feed_watchdog()));
+            if let Some(limit) = sd_notify::watchdog_enabled() {
+                tokio::spawn(upkeep.clone().run_until_cancelled_owned(feed_watchdog(Arc::clone(&app.health), limit)));
+            }
         }
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
         Ok(Self { address, file, app, stop, tasks, upkeep, written })
@@ -139,11 +144,25 @@ fn tell_systemd(state: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Tells systemd that this process still gets its tasks done, as often as the unit's `WatchdogSec` asks for, twice over.
-async fn feed_watchdog() {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+/// Tells systemd that this process still gets its work done, as often as the unit's `WatchdogSec` asks for, twice over. One whose
+/// store takes no writes any more is not fed: a start anew may mend it. A carrier that refuses the account is no reason: a start
+/// anew would not change its mind.
+async fn feed_watchdog(health: Arc<Health>, limit: Duration) {
+    let mut rounds = tokio::time::interval(limit / 2);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tell_systemd(&[sd_notify::NotifyState::Watchdog]);
-        tokio::time::sleep(limit / 2).await;
+        rounds.tick().await;
+        match storage(&health).await {
+            Ok(()) => tell_systemd(&[sd_notify::NotifyState::Watchdog]),
+            Err(reason) => tracing::error!(%reason, "the store takes no writes; systemd's watchdog is not fed"),
+        }
+    }
+}
+
+/// Whether the store answers and takes writes, or why not.
+async fn storage(health: &Health) -> Result<(), String> {
+    match health.readiness().await.parts.remove("storage") {
+        Some(state) if state == "ok" => Ok(()),
+        state => Err(state.unwrap_or_default()),
     }
 }

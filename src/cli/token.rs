@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::context::Context;
+use super::context::{Context, Missing};
 use super::output::{ListArgs, Output, fields};
 use super::{DONE, Misuse, person};
 use crate::app::App;
@@ -113,7 +113,12 @@ impl<'a> About<'a> {
 
 /// Does what was asked.
 pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    context.with_app(async |app| match args.command {
+    // A first token may be made before the first start; a token of a person's needs the person.
+    let missing = match &args.command {
+        Command::Create(create) if create.user.is_none() => Missing::Make,
+        _ => Missing::Refuse,
+    };
+    context.with_app(missing, async |app| match args.command {
         Command::Create(create) => self::create(create, app).await,
         Command::List(list) => {
             let page = app.tokens.list(list.page()).await?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::context::Context;
+use super::context::{Context, Missing};
 use super::output::{ListArgs, Output, complain, fields};
 use super::{DONE, Misuse, person};
 use crate::app::App;
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 enum Command {
     /// List people, oldest first
     List(ListArgs),
-    /// Show a person: account, preferences, balance, and where they are answered now
+    /// Show a person: account, preferences, balance, and where they are answered under the settings of this command
     Show(OneArgs),
     /// Set where and with what a person is answered
     Prefer(PreferArgs),
@@ -77,7 +77,7 @@ enum Preference {
 
 /// Does what was asked.
 pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
-    context.with_app(async |app| match args.command {
+    context.with_app(Missing::Refuse, async |app| match args.command {
         Command::List(list) => self::list(&list, app).await,
         Command::Show(one) => print(&person::get(&one.user, app).await?, app, one.output),
         Command::Prefer(prefer) => self::prefer(prefer, app).await,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -107,6 +107,22 @@ section!(/// `gateways.simulator`.
 Simulator { enabled: bool });
 section!(/// `mcp`: whom the stdio server speaks for.
 Mcp { user_based: bool, user_id: String });
+
+impl Gateways {
+    /// Whether the settings open a gateway: Twilio with its account and token, or the simulator.
+    #[must_use]
+    pub fn any_open(&self) -> bool {
+        let twilio = !self.twilio.account_sid.is_empty() && !self.twilio.auth_token.expose_secret().is_empty();
+        twilio || self.simulator.enabled
+    }
+
+    /// Takes away what opens a real carrier, so that only the simulator is left.
+    pub fn close_carriers(&mut self) {
+        self.twilio.account_sid.clear();
+        self.twilio.auth_token = SecretString::default();
+        self.twilio.auth_token_secondary = SecretString::default();
+    }
+}
 
 /// `endpoints`: the default, and each endpoint by name.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::extract::inherited_setting;
 use super::load::SecretStrength;
 use super::problem::{Note, Problem};
-use super::sections::{EndpointKind, EndpointSettings};
+use super::sections::{ApiDelivery, Backend, EndpointKind, EndpointSettings};
 use super::weakness::{is_no_key, weakness};
 use crate::domain::phone::PhoneNumber;
 
@@ -19,6 +19,7 @@ use crate::domain::phone::PhoneNumber;
 pub(super) fn validate(config: &mut Config, draft: &mut Draft, strength: SecretStrength) {
     let mut check = Check { draft };
     check.server(config);
+    check.this_release(config);
     check.words(config);
     check.numbers(config);
     check.endpoints(config);
@@ -75,6 +76,26 @@ impl Check<'_> {
         }
         if config.storage.path.as_os_str().is_empty() {
             self.problem("storage.path", "is empty", "name a folder, such as ./data");
+        }
+    }
+
+    /// What can be written and what this release cannot do: better refused than left undone in silence.
+    fn this_release(&mut self, config: &Config) {
+        let backend = match config.storage.backend {
+            Backend::Sqlite => None,
+            Backend::Json => Some("json"),
+            Backend::MongoDb => Some("mongodb"),
+        };
+        if let Some(name) = backend {
+            let message = format!("is {name:?}, which a coming release brings; this release has sqlite");
+            self.problem("storage.backend", message, "write sqlite, or leave it out");
+        }
+        if config.external_api.deliver == ApiDelivery::Sms && !config.gateways.any_open() {
+            self.problem(
+                "external_api.deliver",
+                "is \"sms\", but no gateway is open that could text",
+                "set up gateways.twilio (account_sid and auth_token), or write none",
+            );
         }
     }
 

@@ -1,11 +1,13 @@
 //! `chat`: be a phone, in a terminal.
 //!
 //! Texts go through the simulator's signed webhook and replies come back through the outbox, so what is tried here is the path
-//! that real phones take. With a server running on the same data it is that server's; else one runs in this process for as long.
+//! that real phones take. With a server running on the same data it is that server's; else one runs in this process for as long, which
+//! speaks with no real carrier: it catches nothing up and delivers nothing that waits for one.
 
 pub(in crate::cli) mod phone;
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,8 +21,8 @@ use super::output::{complain, write_text};
 use super::running::{Announce, Running};
 use super::server_file::ServerFile;
 use super::{DONE, Misuse, demo};
-use crate::config::sections::EndpointKind;
-use crate::config::{Config, Override};
+use crate::config::Config;
+use crate::config::sections::{Admission, EndpointKind};
 use crate::domain::phone::PhoneNumber;
 use crate::gateway::simulator::MailboxMessage;
 use crate::lifecycle::Stop;
@@ -63,7 +65,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
             let mut phone = Phone::open(client, &file.address, secret, &number).await?;
             return converse(&mut phone, args, &CancellationToken::new()).await;
         }
-        let config = own_settings(context)?;
+        let config = own_settings(loaded.config, &number);
         explain(&config);
         let stop = Stop::on_signals()?;
         let running = Running::start(config, Announce::No, stop.clone()).await?;
@@ -86,13 +88,19 @@ fn read_number(text: &str, config: &Config) -> anyhow::Result<String> {
     }
 }
 
-/// What a server of this process's own sets for itself: reached by nobody else, it lets its one phone in.
-fn own_settings(context: &Context) -> anyhow::Result<Config> {
-    let settings =
-        [("gateways.simulator.enabled", "true"), ("people.admission", "open"), ("server.listen", "127.0.0.1:0"), ("server.public_url", "")];
-    let mut sources = context.sources();
-    sources.overrides = settings.map(|(key, value)| Override { key: key.to_owned(), value: value.to_owned(), command: "chat" }).into();
-    Ok(crate::config::load(&sources)?.config)
+/// What a server of this process's own may do: serve its one phone, and nothing of a real server's work. It is reached by nobody
+/// else, speaks with no carrier but the simulator, and lets in nobody beyond those whom the settings let in and its own phone.
+/// What waits for a carrier stays where it is, for the server.
+fn own_settings(mut config: Config, number: &str) -> Config {
+    config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    config.server.public_url.clear();
+    config.catch_up.minutes = 0;
+    config.gateways.simulator.enabled = true;
+    config.gateways.close_carriers();
+    if config.people.admission == Admission::Allowlist {
+        config.people.allow.push(number.to_owned());
+    }
+    config
 }
 
 /// Says who will answer, and why perhaps nobody.

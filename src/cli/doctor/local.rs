@@ -77,6 +77,9 @@ fn space(place: &Path) -> Option<Finding> {
 /// The store: whether it opens, answers, and holds work that was given up.
 pub(super) async fn store(config: &Config, clock: &Clock) -> Vec<Finding> {
     let shown = format!("{} in {}", backend(config), config.storage.path.display());
+    if !store::exists(&config.storage) {
+        return vec![Finding::ok("store", format!("there is no {shown} yet; the first start makes it"))];
+    }
     // Opening blocks, and the limit must hold all the same.
     let (storage, time) = (config.storage.clone(), clock.clone());
     let opening = tokio::task::spawn_blocking(move || store::open(&storage, time));

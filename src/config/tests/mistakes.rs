@@ -52,6 +52,19 @@ fn sections_and_values_are_told_apart() {
 }
 
 #[test]
+fn what_a_coming_release_brings_is_refused_where_it_is_written() {
+    reported(
+        &World::environment(&[("MCP_STORAGE_TYPE", "mongodb")]),
+        "process environment: MCP_STORAGE_TYPE: is \"mongodb\", which a coming release brings; this release has sqlite (key storage.backend); write sqlite, or leave it out",
+    );
+    reported(
+        &World::toml("[external_api]\ndeliver = \"sms\"\n"),
+        "config.toml:2: external_api.deliver: is \"sms\", but no gateway is open that could text; set up gateways.twilio (account_sid and auth_token), or write none",
+    );
+    World::toml("[external_api]\ndeliver = \"sms\"\n[gateways.simulator]\nenabled = true\n").config();
+}
+
+#[test]
 fn wrong_types_say_what_was_expected() {
     for (world, line) in [
         (

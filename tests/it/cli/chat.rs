@@ -3,12 +3,18 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::offline;
+use crate::support::carrier::{Carrier, Reaction};
+use crate::support::eventually;
 use crate::support::home::{Home, Settings};
+use crate::support::model::ModelServer;
+use crate::support::twilio::{OUR_NUMBER, Text, Twilio};
 
 /// A running `scrubjay demo`, killed when dropped.
 struct Demo {
@@ -115,6 +121,54 @@ async fn each_line_of_a_pipe_is_a_text_answered_before_the_next() {
     assert_eq!(people[0]["metadata"]["messageCount"], 2, "{people:?}");
     assert!(home.list(&["jobs", "list"]).await.is_empty());
     assert!(!home.data().join("server.json").exists(), "a chat of its own announced itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_without_a_server_leaves_a_real_carriers_work_alone() {
+    const ANNA: &str = "+15550100011";
+    const STRANGER: &str = "+15550100012";
+    const ME: &str = "+15550100013";
+    let (carrier, model) = (Carrier::start().await, ModelServer::start().await);
+    let home = Home::new(
+        &Settings::new(&carrier, &model).set("people.admission", "allowlist").set("people.allow", vec![ANNA]).set("catch_up.minutes", 5),
+    );
+    // A reply that the carrier does not take, and a text that comes while nobody listens.
+    carrier.always(Reaction::Fail);
+    let server = home.serve().await;
+    Twilio::new().text(server.address, ANNA, "hello").await;
+    eventually("an attempt to deliver", Duration::from_secs(20), || async { (!carrier.reactions().is_empty()).then_some(()) }).await;
+    server.kill();
+    // Twilio's dates are whole seconds: before and after can only be told apart a second away.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let missed = Text::new(ANNA, "while you slept");
+    carrier.receive(&missed.sid, ANNA, OUR_NUMBER, &missed.body);
+    carrier.receive("SM00000000000000000000000000000001", STRANGER, OUR_NUMBER, "let me in");
+    carrier.always(Reaction::Take);
+    let (attempts, listings) = (carrier.reactions().len(), Arc::new(AtomicUsize::new(0)));
+    carrier.listing_script({
+        let listings = Arc::clone(&listings);
+        move || {
+            listings.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    });
+
+    let (code, stdout, stderr) = home.run(&["chat", "--from", ME, "--once", "is anybody there?"]).await;
+    assert_eq!((code, stdout.as_str()), (0, "you said: is anybody there?\n"), "{stderr}");
+    assert_eq!(carrier.reactions().len(), attempts, "something was sent by the real carrier");
+    assert_eq!(listings.load(Ordering::Relaxed), 0, "the real carrier was asked for missed texts");
+    let open = home.list(&["jobs", "list"]).await;
+    assert_eq!(open.iter().map(|job| job["kind"].as_str().unwrap()).collect::<Vec<_>>(), ["deliver"], "{open:?}");
+    let people = home.list(&["users", "list"]).await;
+    assert_eq!(people.iter().map(|user| user["phoneNumber"].as_str().unwrap()).collect::<Vec<_>>(), [ANNA, ME]);
+
+    // The server goes on where it was.
+    let server = home.serve().await;
+    let bodies =
+        eventually("both replies", Duration::from_secs(20), || async { Some(carrier.bodies_to(ANNA)).filter(|bodies| bodies.len() == 2) });
+    assert_eq!(bodies.await, ["you said: hello", "you said: while you slept"]);
+    assert!(carrier.bodies_to(STRANGER).is_empty() && carrier.bodies_to(ME).is_empty());
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

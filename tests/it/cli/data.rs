@@ -157,6 +157,7 @@ async fn a_token_is_shown_once_listed_without_its_secret_and_refused_after_it_wa
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_finds_what_is_well_and_what_is_not() {
     let home = offline();
+    home.json(&["token", "create", "--admin"]).await;
     let report = home.json(&["doctor"]).await;
     assert_eq!(report["healthy"], true, "{report}");
     let part = |report: &Value, name: &str| {

@@ -5,9 +5,16 @@ use serde_json::{Value, json};
 use super::offline;
 use crate::support::home::{Home, Settings};
 
+/// A folder with a store that holds one token and nothing else.
+async fn with_a_store() -> Home {
+    let home = offline();
+    home.json(&["token", "create", "--admin"]).await;
+    home
+}
+
 #[tokio::test]
 async fn wrong_usage_is_exit_code_2_and_says_what_would_be_right() {
-    let home = offline();
+    let home = with_a_store().await;
     let cases: &[(&[&str], &str)] = &[
         (&["nonsense"], "nonsense"),
         (&["users"], "Usage: scrubjay users"),
@@ -36,11 +43,12 @@ async fn wrong_usage_is_exit_code_2_and_says_what_would_be_right() {
         assert!(stderr.contains(said), "{arguments:?} said: {stderr}");
         assert!(!stderr.contains("panicked"), "{arguments:?} said: {stderr}");
     }
+    assert_eq!(home.list(&["token", "list"]).await.len(), 1, "a refused token was stored");
 }
 
 #[tokio::test]
 async fn what_does_not_exist_is_exit_code_1() {
-    let home = offline();
+    let home = with_a_store().await;
     let uuid = "018f0000-0000-7000-8000-000000000000";
     let reply = format!("reply-{uuid}");
     let cases: &[(&[&str], &str)] = &[
@@ -83,11 +91,54 @@ async fn flags_of_the_configuration_stand_anywhere() {
     let home = offline();
     let elsewhere = home.path().join("elsewhere");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scrubjay"));
-    command.env_clear().current_dir(home.path()).args(["users", "list", "--json", "--data-dir"]).arg(&elsewhere);
+    command.env_clear().current_dir(home.path()).args(["token", "create", "--admin", "--json", "--data-dir"]).arg(&elsewhere);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!([]));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["kind"], "admin");
     assert!(elsewhere.join("scrubjay.db").exists());
+}
+
+#[tokio::test]
+async fn a_mistyped_data_folder_is_refused_and_not_made() {
+    let home = offline();
+    let uuid = "018f0000-0000-7000-8000-000000000000";
+    for arguments in [
+        &["users", "list"][..],
+        &["users", "show", "+15550100001"],
+        &["users", "block", "+15550100001"],
+        &["conversations", "list"],
+        &["jobs", "list"],
+        &["jobs", "replay", &format!("reply-{uuid}")],
+        &["token", "list"],
+        &["token", "revoke", uuid],
+        &["token", "create", "--user", "+15550100001"],
+    ] {
+        let (code, stdout, stderr) = home.run(arguments).await;
+        assert_eq!((code, stdout.as_str()), (1, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("there is no store in") && stderr.contains("--data-dir"), "{arguments:?} said: {stderr}");
+    }
+    assert_eq!(home.json(&["doctor"]).await["healthy"], true);
+    assert!(!home.data().exists(), "a command that reads made a data folder");
+}
+
+#[tokio::test]
+async fn what_this_release_cannot_do_is_refused_before_anything_starts() {
+    for (key, value, said) in [
+        ("storage.backend", "json", "this release has sqlite"),
+        ("storage.backend", "mongodb", "this release has sqlite"),
+        ("external_api.deliver", "sms", "no gateway is open that could text"),
+    ] {
+        let home = Home::new(&super::offline_settings().set(key, value));
+        for arguments in [&["config", "check"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+            let (code, stdout, stderr) = home.run(arguments).await;
+            assert_eq!(code, 2, "{arguments:?} with {key} = {value}: {stderr}");
+            let all = format!("{stdout}{stderr}");
+            assert!(all.contains(key) && all.contains(said), "{arguments:?} with {key} = {value} said: {all}");
+        }
+        assert!(!home.data().exists());
+    }
+    let home = Home::new(&super::offline_settings().set("external_api.deliver", "sms").set("gateways.simulator.enabled", true));
+    assert_eq!(home.json(&["config", "check"]).await["ok"], true);
 }
 
 #[tokio::test]

@@ -50,6 +50,45 @@ fn systemd_is_told_of_the_start_the_life_and_the_stop() {
 }
 
 #[test]
+fn the_watchdog_is_not_fed_while_the_store_takes_no_writes() {
+    let home = offline();
+    let path = home.path().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut command = home.executable();
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000");
+    command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = Killed(command.spawn().unwrap());
+    assert_eq!(told(&socket), "READY=1");
+    assert_eq!(told(&socket), "WATCHDOG=1");
+
+    let store = rusqlite::Connection::open(home.data().join("scrubjay.db")).unwrap();
+    store.busy_timeout(Duration::from_secs(10)).unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // What was told up to now; one more may have been on its way.
+    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let mut message = [0_u8; 256];
+    while socket.recv(&mut message).is_ok() {}
+    socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    assert!(socket.recv(&mut message).is_err(), "a process that cannot write was called alive");
+
+    store.execute_batch("COMMIT").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(told(&socket), "WATCHDOG=1");
+    child.0.kill().unwrap();
+}
+
+/// A process that does not outlive its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
 fn a_log_that_no_terminal_reads_has_no_colours_and_json_is_json() {
     for format in ["text", "json"] {
         let settings = super::offline_settings().set("log.format", format).set("log.filter", "info");
