@@ -14,7 +14,7 @@ use super::{DONE, Misuse, person};
 use crate::app::App;
 use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
-use crate::domain::token::{Token, TokenKind};
+use crate::domain::token::{Scope, Token, TokenKind};
 
 /// Arguments of `token`.
 #[derive(Debug, clap::Args)]
@@ -51,9 +51,9 @@ struct CreateArgs {
     /// It speaks for the host
     #[arg(long)]
     admin: bool,
-    /// What it may do; may be given several times [default: everything that its kind may]
+    /// What it may do: read or write; may be given several times [default: everything that its kind may]
     #[arg(long = "scope", value_name = "SCOPE")]
-    scopes: Vec<String>,
+    scopes: Vec<Scope>,
     /// When it ends: a span such as 12h, 30d or 1y, a date, or a moment (RFC 3339) [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
@@ -148,7 +148,7 @@ async fn create(args: CreateArgs, app: &App) -> anyhow::Result<()> {
     };
     let now = app.clock.now();
     let valid_for = args.expires.as_deref().map(|text| read_expiry(text, now)).transpose()?;
-    let made = app.tokens.create(kind, user_id, args.scopes, valid_for).await?;
+    let made = app.tokens.create(kind, user_id, &args.scopes, valid_for).await?;
     let created = Created { id: made.token.id, token: made.secret.expose_secret(), about: About::of(&made.token) };
     args.output.print(&created, |created| {
         let shown = fields(&[

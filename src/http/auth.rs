@@ -9,7 +9,8 @@ use subtle::ConstantTimeEq;
 use super::problem::{ApiError, Problem, ProblemKind};
 use super::state::HttpState;
 use crate::domain::ids::UserId;
-use crate::service::access::Caller;
+use crate::domain::token::{Grants, Scope};
+use crate::service::access::{Bearer, Caller};
 
 /// Checks `x-api-key`. Without a configured key the door does not exist.
 pub(super) fn api_key(configured: &SecretString, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -32,20 +33,34 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<SecretString> {
     scheme.eq_ignore_ascii_case("bearer").then(|| SecretString::from(token.trim()))
 }
 
-/// Whom a bearer speaks for.
-pub(super) async fn caller(state: &HttpState, bearer: Option<&SecretString>) -> Result<Caller, ApiError> {
-    let Some(bearer) = bearer else { return Err(ProblemKind::Unauthorized.into()) };
-    state.access.caller(bearer).await?.ok_or_else(|| ProblemKind::Unauthorized.into())
+/// Opens a door of the host: to a bearer of an admin token that may do this.
+pub(super) async fn host(state: &HttpState, bearer: Option<&SecretString>, scope: Scope) -> Result<(), ApiError> {
+    match known(state, bearer).await? {
+        Bearer { caller: Caller::Admin, grants } => granted(&grants, scope),
+        Bearer { caller: Caller::Person(_) | Caller::Service, .. } => {
+            Err(Problem::new(ProblemKind::Forbidden).detail("this is shown to the host: use an admin token").into())
+        }
+    }
 }
 
-/// The person whom a bearer speaks for. Services and the host are no persons: they have no messages of their own.
-pub(super) async fn person(state: &HttpState, bearer: Option<&SecretString>) -> Result<UserId, ApiError> {
-    match caller(state, bearer).await? {
-        Caller::Person(user_id) => Ok(user_id),
-        Caller::Service | Caller::Admin => {
+/// The person whom a bearer speaks for, when the bearer may do this in their name. Services and the host are no persons: they
+/// have no messages of their own.
+pub(super) async fn person(state: &HttpState, bearer: Option<&SecretString>, scope: Scope) -> Result<UserId, ApiError> {
+    match known(state, bearer).await? {
+        Bearer { caller: Caller::Person(user_id), grants } => granted(&grants, scope).map(|()| user_id),
+        Bearer { caller: Caller::Service | Caller::Admin, .. } => {
             Err(Problem::new(ProblemKind::Forbidden).detail("this token does not speak for a person; make one with --user").into())
         }
     }
+}
+
+async fn known(state: &HttpState, bearer: Option<&SecretString>) -> Result<Bearer, ApiError> {
+    let Some(bearer) = bearer else { return Err(ProblemKind::Unauthorized.into()) };
+    state.access.bearer(bearer).await?.ok_or_else(|| ProblemKind::Unauthorized.into())
+}
+
+fn granted(grants: &Grants, scope: Scope) -> Result<(), ApiError> {
+    if grants.include(scope) { Ok(()) } else { Err(Problem::missing_scope(scope).into()) }
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::address::is_local;
 use super::auth;
-use super::problem::{ApiError, Problem, ProblemKind};
+use super::problem::{ApiError, ProblemKind};
 use super::state::HttpState;
-use crate::service::access::Caller;
+use crate::domain::token::Scope;
 
 /// `GET /health`.
 pub(super) async fn health() -> &'static str {
@@ -38,8 +38,8 @@ pub(super) async fn ready(State(state): State<HttpState>) -> Response {
 /// `GET /metrics`: for callers on this machine, and elsewhere for bearers of an admin token.
 pub(super) async fn metrics(State(state): State<HttpState>, request: Request) -> Result<Response, ApiError> {
     let (parts, _) = request.into_parts();
-    if !is_local(&parts) && auth::caller(&state, auth::bearer(&parts.headers).as_ref()).await? != Caller::Admin {
-        return Err(Problem::new(ProblemKind::Forbidden).detail("figures are shown to the host: use an admin token").into());
+    if !is_local(&parts) {
+        auth::host(&state, auth::bearer(&parts.headers).as_ref(), Scope::Read).await?;
     }
     let Some(handle) = &state.metrics else { return Err(ProblemKind::NotFound.into()) };
     state.health.observe().await;

@@ -17,6 +17,7 @@ use super::query::Query;
 use super::shapes::{ConversationShape, MessageShape};
 use super::state::HttpState;
 use crate::domain::ids::UserId;
+use crate::domain::token::Scope;
 use crate::domain::turn::FinishedTurn;
 use crate::service::access::Caller;
 use crate::service::people::Live;
@@ -33,7 +34,7 @@ pub(super) async fn stream(State(state): State<HttpState>, request: Request) -> 
     let query = Query::read(&parts.uri, &["token"])?;
     // A browser's EventSource cannot send a header, so a token in the URL counts here, and only here.
     let bearer = bearer(&parts.headers).or_else(|| query.get("token").map(SecretString::from));
-    let user_id = person(&state, bearer.as_ref()).await?;
+    let user_id = person(&state, bearer.as_ref(), Scope::Read).await?;
     let after = match parts.headers.get("last-event-id") {
         None => None,
         Some(value) => match value.to_str().ok().and_then(|value| value.trim().parse::<i64>().ok()).filter(|id| *id >= 0) {
@@ -95,8 +96,8 @@ impl Events {
     }
 
     async fn is_still_allowed(&self) -> bool {
-        match self.state.access.caller(&self.bearer).await {
-            Ok(caller) => caller == Some(Caller::Person(self.user_id)),
+        match self.state.access.bearer(&self.bearer).await {
+            Ok(bearer) => bearer.is_some_and(|bearer| bearer.caller == Caller::Person(self.user_id) && bearer.grants.include(Scope::Read)),
             // Not knowing is no reason to hang up.
             Err(_unavailable) => true,
         }

@@ -13,6 +13,7 @@ use super::shapes::UserShape;
 use super::state::HttpState;
 use crate::domain::conversation::Choice;
 use crate::domain::endpoint::Endpoint;
+use crate::domain::token::Scope;
 use crate::domain::user::{PreferenceChange, User};
 use crate::model::Models;
 use crate::service::people::UserName;
@@ -47,7 +48,7 @@ pub(super) struct MePatch {
 /// `GET /api/me`.
 pub(super) async fn get(State(state): State<HttpState>, request: Request) -> Result<Json<UserShape>, ApiError> {
     let (parts, _) = request.into_parts();
-    let user_id = person(&state, bearer(&parts.headers).as_ref()).await?;
+    let user_id = person(&state, bearer(&parts.headers).as_ref(), Scope::Read).await?;
     let user = state.people.get(&UserName::Id(user_id)).await?;
     Ok(Json(shape(&user, &state.models)))
 }
@@ -55,7 +56,7 @@ pub(super) async fn get(State(state): State<HttpState>, request: Request) -> Res
 /// `PATCH /api/me`.
 pub(super) async fn patch(State(state): State<HttpState>, request: Request) -> Result<Json<UserShape>, ApiError> {
     let (parts, request_body) = request.into_parts();
-    let user_id = match person(&state, bearer(&parts.headers).as_ref()).await {
+    let user_id = match person(&state, bearer(&parts.headers).as_ref(), Scope::Write).await {
         Ok(user_id) => user_id,
         Err(refused) => {
             body::discard(request_body).await;

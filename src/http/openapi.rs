@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::problem::ProblemKind;
 use super::routes::{Answer, Key, Media, Route, routes};
+use crate::domain::token::Scope;
 
 /// Any JSON object.
 #[derive(JsonSchema)]
@@ -196,8 +197,8 @@ fn security(key: Key) -> Value {
     match key {
         Key::Open | Key::Signature => json!([]),
         Key::Caller => json!([{ "apiKey": [] }]),
-        Key::Person | Key::Host => json!([{ "bearer": [] }]),
-        Key::PersonOrUrl => json!([{ "bearer": [] }, { "tokenInUrl": [] }]),
+        Key::Person(scope) | Key::Host(scope) => json!([{ "bearer": [scope.as_str()] }]),
+        Key::PersonOrUrl(scope) => json!([{ "bearer": [scope.as_str()] }, { "tokenInUrl": [scope.as_str()] }]),
     }
 }
 
@@ -207,7 +208,7 @@ fn security_schemes() -> Value {
         "bearer": {
             "type": "http",
             "scheme": "bearer",
-            "description": "A token of `scrubjay token create`, or a LibreChat login (HS256, with `exp`).",
+            "description": "A token of `scrubjay token create`, or a LibreChat login (HS256, with `exp`). A token made with scopes opens the operations that list one of its scopes.",
         },
         "tokenInUrl": { "type": "apiKey", "in": "query", "name": "token", "description": "The same, where no header can be sent." },
     })
@@ -227,6 +228,7 @@ fn problem_schema() -> Value {
             "detail": { "type": "string", "description": "What is wrong this time." },
             "field": { "type": "string", "description": "The field of the body that is wrong." },
             "parameter": { "type": "string", "description": "The query parameter or header that is wrong." },
+            "scope": { "type": "string", "enum": Scope::ALL.map(Scope::as_str), "description": "What the token lacks." },
             "willRetry": { "type": "boolean", "description": "Another attempt follows by itself." },
             "limit": { "type": "string", "enum": ["person", "all"], "description": "Whose daily limit is reached." },
             "conversationId": { "type": "string", "description": "Where the message was stored." },

@@ -13,6 +13,7 @@ use super::segment::Segment;
 use super::shapes::{ConversationShape, MessageShape};
 use super::state::HttpState;
 use crate::domain::ids::ConversationId;
+use crate::domain::token::Scope;
 use crate::store::MessageFilter;
 
 /// Part of a listing of messages.
@@ -38,7 +39,7 @@ pub(super) struct ConversationPage {
 /// `GET /api/messages`.
 pub(super) async fn list_messages(State(state): State<HttpState>, request: Request) -> Result<Json<MessagePage>, ApiError> {
     let (parts, _) = request.into_parts();
-    let user_id = person(&state, bearer(&parts.headers).as_ref()).await?;
+    let user_id = person(&state, bearer(&parts.headers).as_ref(), Scope::Read).await?;
     let query = Query::read(&parts.uri, &["conversationId", "search", "cursor", "pageSize"])?;
     let conversation_id = query.get("conversationId").map(conversation_id).transpose()?;
     let filter = MessageFilter { conversation_id, search: query.get("search").map(str::to_owned) };
@@ -49,7 +50,7 @@ pub(super) async fn list_messages(State(state): State<HttpState>, request: Reque
 /// `GET /api/conversations`.
 pub(super) async fn list_conversations(State(state): State<HttpState>, request: Request) -> Result<Json<ConversationPage>, ApiError> {
     let (parts, _) = request.into_parts();
-    let user_id = person(&state, bearer(&parts.headers).as_ref()).await?;
+    let user_id = person(&state, bearer(&parts.headers).as_ref(), Scope::Read).await?;
     let query = Query::read(&parts.uri, &["cursor", "pageSize"])?;
     let page = state.conversations.list(user_id, query.page()?).await?;
     Ok(Json(ConversationPage { conversations: page.items.iter().map(ConversationShape::from).collect(), next_cursor: page.next }))
@@ -62,7 +63,7 @@ pub(super) async fn get_conversation(
     request: Request,
 ) -> Result<Json<ConversationShape>, ApiError> {
     let (parts, _) = request.into_parts();
-    let user_id = person(&state, bearer(&parts.headers).as_ref()).await?;
+    let user_id = person(&state, bearer(&parts.headers).as_ref(), Scope::Read).await?;
     let conversation = state.conversations.get(user_id, conversation_id(&id)?).await?;
     Ok(Json(ConversationShape::from(&conversation)))
 }
@@ -74,7 +75,7 @@ pub(super) async fn delete_conversation(
     request: Request,
 ) -> Result<StatusCode, ApiError> {
     let (parts, _) = request.into_parts();
-    let user_id = person(&state, bearer(&parts.headers).as_ref()).await?;
+    let user_id = person(&state, bearer(&parts.headers).as_ref(), Scope::Write).await?;
     state.conversations.delete(user_id, conversation_id(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use crate::domain::token::Scope;
 use crate::store::StoreError;
 
 /// Seconds after which a caller should try again when the store was unavailable.
@@ -69,7 +70,9 @@ problems! {
     OutOfCredit = PAYMENT_REQUIRED "out-of-credit" "Out of credit"
         "The message is stored under the ids given; it is not answered because the person's credits do not cover it.";
     Forbidden = FORBIDDEN "forbidden" "Not allowed"
-        "The token is valid but does not speak for a person, or may not do this.";
+        "The token is valid but speaks for nobody who may come in here: this door is a person's, or the host's.";
+    MissingScope = FORBIDDEN "missing-scope" "The token may not do this"
+        "The member `scope` names what the token lacks; make one with `scrubjay token create … --scope SCOPE`, or without scopes.";
     NotAdmitted = FORBIDDEN "not-admitted" "The number is not admitted"
         "Only the numbers of `people.allow` are answered here. Nothing was stored.";
     Blocked = FORBIDDEN "blocked" "The person is blocked"
@@ -129,6 +132,21 @@ impl Problem {
     pub(super) fn new(kind: ProblemKind) -> Self {
         let header = (kind == ProblemKind::Unauthorized).then(|| (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         Self { kind, detail: None, members: Map::new(), header }
+    }
+
+    /// The token is good, but not for this.
+    ///
+    /// # Source
+    /// RFC 6750 section 3.1, `insufficient_scope`.
+    pub(super) fn missing_scope(scope: Scope) -> Self {
+        let mut problem = Self::new(ProblemKind::MissingScope).detail(format!("the token lacks the scope \"{scope}\""));
+        problem.members.insert("scope".to_owned(), json!(scope.as_str()));
+        let challenge = match scope {
+            Scope::Read => r#"Bearer error="insufficient_scope", scope="read""#,
+            Scope::Write => r#"Bearer error="insufficient_scope", scope="write""#,
+        };
+        problem.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+        problem
     }
 
     /// What is wrong this time. Never a number, a text or a secret that the caller did not send in this very request.

@@ -17,7 +17,7 @@ use super::tokens::Tokens;
 use crate::clock::Clock;
 use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
-use crate::domain::token::TokenKind;
+use crate::domain::token::{Grants, TokenKind};
 use crate::store::StoreResult;
 
 /// Longest token that is looked at, in bytes.
@@ -32,6 +32,15 @@ pub enum Caller {
     Service,
     /// The host.
     Admin,
+}
+
+/// Whom a bearer speaks for, and what they may do in that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// Whom.
+    pub caller: Caller,
+    /// What. A LibreChat login may do everything.
+    pub grants: Grants,
 }
 
 /// Reads what a bearer sends.
@@ -49,21 +58,23 @@ impl Access {
         Self { tokens, clock, jwt_secret }
     }
 
-    /// Whom the bearer of this speaks for; `None` when it is not valid, expired, or names nobody.
+    /// What the bearer of this is; `None` when it is not valid, expired, or names nobody.
     ///
     /// # Errors
     /// [`crate::store::StoreError::Unavailable`].
-    pub async fn caller(&self, bearer: &SecretString) -> StoreResult<Option<Caller>> {
-        if let Some(token) = self.tokens.verify(bearer).await? {
-            return Ok(match (token.kind, token.user_id) {
-                (TokenKind::User, Some(user_id)) => Some(Caller::Person(user_id)),
-                (TokenKind::User, None) => None,
-                (TokenKind::Service, _) => Some(Caller::Service),
-                (TokenKind::Admin, _) => Some(Caller::Admin),
-            });
+    pub async fn bearer(&self, secret: &SecretString) -> StoreResult<Option<Bearer>> {
+        if let Some(token) = self.tokens.verify(secret).await? {
+            let caller = match (token.kind, token.user_id) {
+                (TokenKind::User, Some(user_id)) => Caller::Person(user_id),
+                (TokenKind::User, None) => return Ok(None),
+                (TokenKind::Service, _) => Caller::Service,
+                (TokenKind::Admin, _) => Caller::Admin,
+            };
+            return Ok(Some(Bearer { caller, grants: Grants::read(&token.scopes) }));
         }
-        let login = self.jwt_secret.as_ref().and_then(|secret| read_login(bearer.expose_secret(), secret, self.clock.now()));
-        Ok(login.map(Caller::Person))
+        let jwt_secret = self.jwt_secret.as_ref();
+        let login = jwt_secret.and_then(|jwt_secret| read_login(secret.expose_secret(), jwt_secret, self.clock.now()));
+        Ok(login.map(|user_id| Bearer { caller: Caller::Person(user_id), grants: Grants::Everything }))
     }
 }
 

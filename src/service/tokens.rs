@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::ids::UserId;
-use crate::domain::token::{Token, TokenKind};
+use crate::domain::token::{Scope, Token, TokenKind};
 use crate::store::{Page, PageRequest, SharedStore, StoreError, StoreResult};
 
 /// What every token begins with, so that scanners for leaked secrets can tell it.
@@ -39,7 +39,7 @@ impl Tokens {
         Self { store, clock }
     }
 
-    /// Makes a token: 256 bits of chance.
+    /// Makes a token: 256 bits of chance. Without scopes it may do whatever its kind may.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the person does not exist; [`StoreError::Unavailable`].
@@ -47,7 +47,7 @@ impl Tokens {
         &self,
         kind: TokenKind,
         user_id: Option<UserId>,
-        scopes: Vec<String>,
+        scopes: &[Scope],
         valid_for: Option<Duration>,
     ) -> StoreResult<NewToken> {
         let chance = self.clock.secret_bytes::<32>().map_err(|error| StoreError::unavailable("the system gave no random bytes", error))?;
@@ -58,7 +58,7 @@ impl Tokens {
             hash: hash(&secret),
             kind,
             user_id,
-            scopes,
+            scopes: scopes.iter().map(ToString::to_string).collect(),
             expires_at: valid_for.map(|valid| now.after(valid)),
             created_at: now,
         };

@@ -12,7 +12,7 @@ use scrubjay::app::App;
 use scrubjay::clock::Clock;
 use scrubjay::config::Config;
 use scrubjay::domain::ids::UserId;
-use scrubjay::domain::token::TokenKind;
+use scrubjay::domain::token::{Scope, TokenKind};
 use scrubjay::http::router;
 use scrubjay::http::shapes::{ConversationShape, JobShape, MessageShape, UserShape};
 use scrubjay::lifecycle::Stop;
@@ -170,8 +170,13 @@ impl Doors {
 
     /// A token of that kind.
     pub(crate) async fn token(&self, kind: TokenKind, user: Option<&str>) -> String {
+        self.token_for(kind, user, &[]).await
+    }
+
+    /// A token of that kind that may do only this.
+    pub(crate) async fn token_for(&self, kind: TokenKind, user: Option<&str>, scopes: &[Scope]) -> String {
         let user_id = user.map(|user| user.parse::<UserId>().unwrap());
-        self.app.tokens.create(kind, user_id, Vec::new(), None).await.unwrap().secret.expose_secret().to_owned()
+        self.app.tokens.create(kind, user_id, scopes, None).await.unwrap().secret.expose_secret().to_owned()
     }
 
     /// `GET` with a bearer token.

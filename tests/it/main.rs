@@ -21,6 +21,7 @@ mod http_isolation;
 mod http_messages;
 mod http_owner;
 mod http_routes;
+mod http_scopes;
 mod http_webhook;
 mod papers;
 mod service;

@@ -5,6 +5,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{Answer, Key, Media, Parameter, Route, SchemaOf, problem_type};
+use crate::domain::token::Scope;
 use crate::http::openapi::{JsonDocument, MessageBody};
 use crate::http::shapes::{ConversationShape, UserShape};
 use crate::http::state::HttpState;
@@ -48,7 +49,7 @@ fn unauthorized() -> Answer {
 }
 
 fn not_a_person() -> Answer {
-    answer(403, "The token does not speak for a person.", PROBLEM)
+    answer(403, "The token does not speak for a person, or lacks the scope.", PROBLEM)
 }
 
 fn unavailable() -> Answer {
@@ -159,11 +160,11 @@ fn host_routes() -> Vec<Route> {
             operation: "metrics",
             tag: "health",
             summary: "Figures, in Prometheus' text format.",
-            key: Key::Host,
+            key: Key::Host(Scope::Read),
             answers: vec![
                 answer(200, "The figures.", [plain("text/plain")]),
                 unauthorized(),
-                answer(403, "Not an admin token.", PROBLEM),
+                answer(403, "Not an admin token, or one without the scope.", PROBLEM),
                 answer(404, "Figures are not kept.", PROBLEM),
             ],
             ..route(Method::GET, "/metrics", || get(health::metrics))
@@ -238,7 +239,7 @@ fn message_routes() -> Vec<Route> {
             operation: "streamMessages",
             tag: "messages",
             summary: "The person's finished turns as they finish: `connected`, `heartbeat` each 30 s, `newConversation`, `newMessage`.",
-            key: Key::PersonOrUrl,
+            key: Key::PersonOrUrl(Scope::Read),
             parameters: vec![
                 query("token", "The bearer token, for clients that cannot send a header."),
                 in_header("Last-Event-ID", "Resume after this event."),
@@ -250,7 +251,7 @@ fn message_routes() -> Vec<Route> {
             operation: "listMessages",
             tag: "messages",
             summary: "The person's messages: those of one conversation in its order, of all newest first.",
-            key: Key::Person,
+            key: Key::Person(Scope::Read),
             parameters: vec![
                 query("conversationId", "Of this conversation only."),
                 query("search", "Holding this text, in any case."),
@@ -277,7 +278,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "listConversations",
             tag: "conversations",
             summary: "The person's conversations, the one with the newest message first.",
-            key: Key::Person,
+            key: Key::Person(Scope::Read),
             parameters: vec![CURSOR, PAGE_SIZE],
             answers: vec![
                 answer(200, "A page.", [json(of::<owner::ConversationPage>)]),
@@ -292,7 +293,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "getConversation",
             tag: "conversations",
             summary: "One of the person's conversations.",
-            key: Key::Person,
+            key: Key::Person(Scope::Read),
             answers: vec![answer(200, "It.", [json(of::<ConversationShape>)]), unauthorized(), not_a_person(), absent(), unavailable()],
             ..route(Method::GET, "/api/conversations/{conversationId}", || get(owner::get_conversation))
         },
@@ -300,7 +301,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "deleteConversation",
             tag: "conversations",
             summary: "Deletes one of the person's conversations with its messages.",
-            key: Key::Person,
+            key: Key::Person(Scope::Write),
             answers: vec![answer(204, "Gone.", []), unauthorized(), not_a_person(), absent(), unavailable()],
             ..route(Method::DELETE, "/api/conversations/{conversationId}", || delete(owner::delete_conversation))
         },
@@ -308,7 +309,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "getMe",
             tag: "me",
             summary: "The person's account.",
-            key: Key::Person,
+            key: Key::Person(Scope::Read),
             answers: vec![answer(200, "It.", [json(of::<UserShape>)]), unauthorized(), not_a_person(), unavailable()],
             ..route(Method::GET, "/api/me", || get(me::get))
         },
@@ -316,7 +317,7 @@ fn owner_routes() -> Vec<Route> {
             operation: "changeMe",
             tag: "me",
             summary: "Changes what the person prefers, each field on its own.",
-            key: Key::Person,
+            key: Key::Person(Scope::Write),
             body: Some(json(of::<me::MePatch>)),
             answers: vec![
                 answer(200, "The account as changed.", [json(of::<UserShape>)]),

@@ -14,6 +14,7 @@ use schemars::{Schema, SchemaGenerator};
 use super::problem::{Problem, ProblemKind};
 use super::segment::Segment;
 use super::state::HttpState;
+use crate::domain::token::Scope;
 
 /// One door.
 pub(in crate::http) struct Route {
@@ -37,14 +38,14 @@ pub(in crate::http) enum Key {
     Open,
     /// The external message API's key.
     Caller,
-    /// A person's bearer token or login.
-    Person,
-    /// A person's bearer token or login, in the URL too.
-    PersonOrUrl,
+    /// A person's bearer token with this scope, or login.
+    Person(Scope),
+    /// The same, in the URL too.
+    PersonOrUrl(Scope),
     /// The carrier's signature.
     Signature,
-    /// An admin token; nothing on the same machine.
-    Host,
+    /// An admin token with this scope; nothing on the same machine.
+    Host(Scope),
 }
 
 /// A parameter beside those of the path.

@@ -30,6 +30,8 @@ async fn wrong_usage_is_exit_code_2_and_says_what_would_be_right() {
         (&["token", "create"], "--user <USER>|--service|--admin"),
         (&["token", "create", "--admin", "--service"], "cannot be used with"),
         (&["token", "create", "--admin", "--expires", "yesterday"], "is not a time"),
+        (&["token", "create", "--user", "+15550100001", "--scope", "everything"], "is not a scope; there are read and write"),
+        (&["token", "create", "--admin", "--scope", "read", "--scope", "Write"], "is not a scope; there are read and write"),
         (&["token", "revoke", "sj_secret"], "is not a token's id"),
         (&["chat", "--from", "123", "--once", "hello"], "--from \"123\""),
         (&["chat", "--once", " "], "--once wants a text"),
