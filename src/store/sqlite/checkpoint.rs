@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -16,6 +16,11 @@ const BEGIN_ANEW_FROM: i64 = 32_000;
 const LOOK: Duration = Duration::from_millis(50);
 /// After how long without writing everything is moved.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long the log is left as it is after readers stood in the way of emptying it: each try keeps writers out for a moment.
+const BACK_OFF: Duration = Duration::from_secs(2);
+/// How often it is tried at the end, where something must not stay readable.
+const LAST_TRIES: u32 = 20;
 
 /// What the writer tells this thread.
 #[derive(Default)]
@@ -92,29 +97,34 @@ impl Checkpointer {
 fn run(db: &Connection, progress: &Progress) {
     let mut seen = 0;
     let mut idle = true;
+    let mut forget = false;
+    let mut emptier = Emptier { db, held_up: None };
     loop {
         let mut state = progress.lock();
         while state.commits == seen && !state.closed && !state.forget {
-            if idle {
-                state = progress.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            } else {
-                let (next, waited) = progress.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
-                state = next;
-                if waited.timed_out() {
-                    break;
+            let wait = match (idle, forget) {
+                (false, _) => IDLE,
+                (true, true) => BACK_OFF,
+                (true, false) => {
+                    state = progress.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    continue;
                 }
+            };
+            let (next, waited) = progress.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if waited.timed_out() {
+                break;
             }
         }
         let now = *state;
         state.forget = false;
         drop(state);
+        forget |= now.forget;
         if now.closed {
-            checkpoint(db, "TRUNCATE");
+            emptier.end(forget);
             return;
         }
-        if now.forget {
-            checkpoint(db, "TRUNCATE");
-        }
+        forget = forget && !emptier.empty("TRUNCATE");
         idle = now.commits == seen;
         seen = now.commits;
         if idle {
@@ -125,15 +135,52 @@ fn run(db: &Connection, progress: &Progress) {
         if checkpoint(db, "NOOP").is_some_and(|log| log.pages - log.moved >= MOVE_FROM) {
             let after = checkpoint(db, "PASSIVE");
             if after.is_some_and(|log| log.pages >= BEGIN_ANEW_FROM) {
-                checkpoint(db, "RESTART");
+                emptier.empty("RESTART");
             }
         }
         progress.pause(LOOK);
     }
 }
 
+/// Empties the log, which readers of what is in it can stand in the way of.
+struct Emptier<'a> {
+    db: &'a Connection,
+    /// When they last did.
+    held_up: Option<Instant>,
+}
+
+impl Emptier<'_> {
+    /// True when the log is empty. Tries only where readers have not just stood in the way: writers wait while it does.
+    fn empty(&mut self, mode: &str) -> bool {
+        if self.held_up.is_some_and(|held_up| held_up.elapsed() < BACK_OFF) {
+            return false;
+        }
+        let empty = checkpoint(self.db, mode).is_some_and(|log| !log.busy);
+        self.held_up = (!empty).then(Instant::now);
+        empty
+    }
+
+    /// The last chance: other processes may have the file open for days.
+    fn end(&mut self, forget: bool) {
+        for _ in 0..LAST_TRIES {
+            self.held_up = None;
+            if self.empty("TRUNCATE") || !forget {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+        if forget {
+            tracing::warn!(
+                "something was deleted and is still in the store's log, which another process reads; the log is emptied when that ends"
+            );
+        }
+    }
+}
+
 /// The log's pages, and how many of them are in the file already.
 struct Log {
+    /// Readers or writers stood in the way.
+    busy: bool,
     pages: i64,
     moved: i64,
 }
@@ -142,7 +189,7 @@ struct Log {
 fn checkpoint(db: &Connection, mode: &str) -> Option<Log> {
     let log = db
         .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))
-        .and_then(|mut statement| statement.query_row([], |row| Ok(Log { pages: row.get(1)?, moved: row.get(2)? })));
+        .and_then(|mut statement| statement.query_row([], |row| Ok(Log { busy: row.get(0)?, pages: row.get(1)?, moved: row.get(2)? })));
     match log {
         Ok(log) => Some(log),
         Err(error) => {

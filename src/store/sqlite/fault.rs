@@ -81,6 +81,15 @@ pub(super) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
     StoreError::unavailable(reason, error)
 }
 
+/// The same failure for the next caller.
+pub(super) fn same(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Corrupt { place, reason } => StoreError::Corrupt { place: place.clone(), reason: reason.clone() },
+        StoreError::Unavailable { reason, .. } => StoreError::Unavailable { reason: reason.clone(), source: None },
+        other => StoreError::Unavailable { reason: other.to_string(), source: None },
+    }
+}
+
 const fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(
         error,

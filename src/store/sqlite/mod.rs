@@ -5,6 +5,7 @@
 //! side, and nothing outside names a type of this module. Start with [`accept`] and [`turns`].
 
 mod accept;
+mod check;
 mod checkpoint;
 mod conversations;
 mod cursor;
@@ -18,6 +19,9 @@ mod people;
 mod port;
 mod readers;
 mod rows;
+#[cfg(test)]
+mod tests;
+mod ticket;
 mod tokens;
 mod turn_end;
 mod turn_views;
@@ -32,6 +36,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use self::check::Checks;
 use self::checkpoint::{Checkpointer, Progress};
 use self::fault::Outcome;
 use self::open::Access;
@@ -41,8 +46,9 @@ use super::{StoreError, StoreResult};
 use crate::clock::Clock;
 use crate::config::sections;
 
-/// How long a caller waits for an answer: the wait for another process's lock, and as much again for the queue.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long a caller waits for its write to be begun, or for what it reads: the wait for another process's lock, and as much
+/// again for the queue.
+const IN_QUEUE: Duration = Duration::from_secs(10);
 
 /// The store on SQLite.
 ///
@@ -50,6 +56,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub(super) struct SqliteStore {
     clock: Clock,
     progress: Arc<Progress>,
+    checks: Checks,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
     checkpointer: Arc<Checkpointer>,
@@ -62,11 +69,18 @@ impl SqliteStore {
         let file = open::prepare(&storage.path, cache, migrate::MIGRATIONS)?;
         let progress = Arc::new(Progress::default());
         let to_write = open::connect(&file, Access::Write, cache)?;
-        let to_checkpoint = open::connect(&file, Access::Write, 1)?;
+        let to_checkpoint = open::connect(&file, Access::Checkpoint, 1)?;
         let readers = Readers::start(&file, storage.sqlite.readers, cache)?;
         let writer = Writer::start(to_write, file, clock.clone(), Arc::clone(&progress))?;
         let checkpointer = Checkpointer::start(to_checkpoint, Arc::clone(&progress))?;
-        Ok(Self { clock, progress, writer: Arc::new(writer), readers: Arc::new(readers), checkpointer: Arc::new(checkpointer) })
+        Ok(Self {
+            clock,
+            progress,
+            checks: Checks::default(),
+            writer: Arc::new(writer),
+            readers: Arc::new(readers),
+            checkpointer: Arc::new(checkpointer),
+        })
     }
 
     /// Runs a unit of work on the writer's thread and waits for its commit.
@@ -75,7 +89,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&Unit<'_>) -> Outcome<T> + Send + 'static,
     {
-        answered(self.writer.submit(urgency, work)?).await
+        self.writer.submit(urgency, work)?.answered(IN_QUEUE).await
     }
 
     /// Runs a read on one of the readers' threads.
@@ -106,13 +120,13 @@ pub(super) fn exists(storage: &sections::Storage) -> bool {
     open::file_in(&storage.path).exists()
 }
 
-/// Waits for an answer, but not for ever.
+/// Waits for what is read, but not for ever.
 async fn answered<T>(answer: oneshot::Receiver<StoreResult<T>>) -> StoreResult<T> {
-    match tokio::time::timeout(ANSWER, answer).await {
+    match tokio::time::timeout(IN_QUEUE, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_dropped)) => Err(closed()),
         Err(elapsed) => {
-            let reason = format!("no answer within {} s; the disk or another process holds it up", ANSWER.as_secs());
+            let reason = format!("no answer within {} s; the disk or another process holds it up", IN_QUEUE.as_secs());
             Err(StoreError::unavailable(reason, elapsed))
         }
     }

@@ -26,6 +26,18 @@ pub(super) enum Access {
     Write,
     /// One of those that read.
     Read,
+    /// The one that moves the log into the file. What it waits for it waits for with the write lock in hand, so not for long.
+    Checkpoint,
+}
+
+impl Access {
+    /// How long it waits for others.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Write | Self::Read => WAIT,
+            Self::Checkpoint => Duration::from_millis(25),
+        }
+    }
 }
 
 /// The file of a data folder.
@@ -74,19 +86,20 @@ pub(super) fn connect(file: &Path, access: Access, cache_mib: u32) -> StoreResul
 
 fn set_up(file: &Path, access: Access, cache_mib: u32) -> rusqlite::Result<Connection> {
     let mode = match access {
-        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::Write | Access::Checkpoint => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     // Each connection stays on one thread, so SQLite's own locking of it is left out.
     let mut db = Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // SQLite's own waiting backs off to 100 ms, and a busy process beside us leaves gaps of fractions of a millisecond.
+    let patience = access.patience();
     let mut begun = Instant::now();
     db.busy_handler(Some(move |tries| {
         if tries == 0 {
             begun = Instant::now();
         }
         std::thread::sleep(Duration::from_micros(500));
-        begun.elapsed() < WAIT
+        begun.elapsed() < patience
     }))?;
     db.set_prepared_statement_cache_capacity(256);
     // Without this SQLite parses a cached statement anew whenever a bound value might decide whether a partial index fits: a
@@ -96,7 +109,7 @@ fn set_up(file: &Path, access: Access, cache_mib: u32) -> rusqlite::Result<Conne
     db.pragma_update(None, "mmap_size", 0)?;
     db.pragma_update(None, "trusted_schema", false)?;
     db.pragma_update(None, "cache_size", -i64::from(cache_mib.max(1)) * 1024)?;
-    if access == Access::Write {
+    if access != Access::Read {
         db.pragma_update(None, "foreign_keys", true)?;
         db.pragma_update(None, "synchronous", "FULL")?;
         // What is deleted is overwritten: forgetting is meant.
@@ -181,6 +194,8 @@ fn copy_before(file: &Path, next: u32) -> Outcome<PathBuf> {
     drop(target);
     std::fs::File::open(&part).and_then(|opened| opened.sync_all()).map_err(cannot)?;
     std::fs::rename(&part, &copy).map_err(cannot)?;
+    let folder = copy.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|opened| opened.sync_all()).map_err(cannot)?;
     Ok(copy)
 }
 
@@ -234,6 +249,27 @@ mod tests {
         std::fs::rename(&copy, &file).unwrap();
         prepare(folder.path(), 1, MIGRATIONS).unwrap();
         assert_eq!(marks(&file), ["before"], "the copy is a whole store");
+    }
+
+    #[test]
+    fn without_a_copy_nothing_is_migrated() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = prepare(folder.path(), 1, MIGRATIONS).unwrap();
+        connect(&file, Access::Write, 1).unwrap().execute("INSERT INTO marks VALUES ('before', 1)", []).unwrap();
+        let in_the_way = folder.path().join("scrubjay.db.before-0002.part");
+        std::fs::create_dir(&in_the_way).unwrap();
+        let next = [MIGRATIONS[0], "INSERT INTO marks VALUES ('after', 2);"];
+        let error = prepare(folder.path(), 1, &next).unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("before-0002")), "{error:?}");
+        assert_eq!(marks(&file), ["before"]);
+        prepare(folder.path(), 1, MIGRATIONS).unwrap();
+
+        std::fs::remove_dir(&in_the_way).unwrap();
+        prepare(folder.path(), 1, &next).unwrap();
+        assert_eq!(marks(&file).len(), 2, "once there is room for the copy it goes on");
+        let copy = folder.path().join("scrubjay.db.before-0002");
+        prepare(folder.path(), 1, &next).unwrap();
+        assert_eq!(marks(&copy), ["before"], "a file that is up to date is not copied again");
     }
 
     #[test]

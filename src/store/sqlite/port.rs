@@ -213,7 +213,7 @@ impl Tokens for SqliteStore {
 #[async_trait]
 impl Upkeep for SqliteStore {
     async fn check(&self) -> StoreResult<()> {
-        self.write(Urgency::Other, upkeep::check).await
+        self.checks.check(&self.clock, || self.writer.submit(Urgency::Other, upkeep::check)).await
     }
 
     async fn figures(&self) -> StoreResult<StoreFigures> {

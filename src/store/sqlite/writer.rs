@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Progress;
-use super::fault::{Fault, Outcome, explain};
+use super::fault::{Fault, Outcome, explain, same};
+use super::ticket::{Claim, Ticket, broken};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::store::{StoreError, StoreResult};
@@ -46,8 +47,8 @@ pub(super) enum Urgency {
 
 /// A unit of work that waits for its turn, without its type.
 trait Work: Send {
-    /// Whether its caller still waits; what nobody waits for is left out.
-    fn wanted(&self) -> bool;
+    /// Takes it out of its caller's hands; false when the caller has taken it back, and it must not be done.
+    fn begin(&self) -> bool;
     /// Does it inside the transaction; true when it went well. May be called again after a rollback.
     fn run(&mut self, unit: &Unit<'_>) -> bool;
     /// Answers the caller: with what was found, or with why the transaction did not happen.
@@ -55,14 +56,15 @@ trait Work: Send {
 }
 
 struct Pending<T, F> {
+    claim: Claim,
     work: F,
     outcome: Option<Outcome<T>>,
     reply: oneshot::Sender<StoreResult<T>>,
 }
 
 impl<T: Send, F: FnMut(&Unit<'_>) -> Outcome<T> + Send> Work for Pending<T, F> {
-    fn wanted(&self) -> bool {
-        !self.reply.is_closed()
+    fn begin(&self) -> bool {
+        self.claim.begin()
     }
 
     fn run(&mut self, unit: &Unit<'_>) -> bool {
@@ -89,7 +91,19 @@ impl<T: Send, F: FnMut(&Unit<'_>) -> Outcome<T> + Send> Work for Pending<T, F> {
 struct Queues {
     accepts: VecDeque<Box<dyn Work>>,
     others: VecDeque<Box<dyn Work>>,
-    closed: bool,
+    end: End,
+}
+
+/// Whether the thread goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    /// It does.
+    #[default]
+    NotYet,
+    /// It was told to end when the queues are empty.
+    Asked,
+    /// It panicked.
+    Broken,
 }
 
 struct Shared {
@@ -123,17 +137,20 @@ impl Writer {
     }
 
     /// Puts work into its queue. Full or closed queues refuse at once.
-    pub(super) fn submit<T, F>(&self, urgency: Urgency, work: F) -> StoreResult<oneshot::Receiver<StoreResult<T>>>
+    pub(super) fn submit<T, F>(&self, urgency: Urgency, work: F) -> StoreResult<Ticket<T>>
     where
         T: Send + 'static,
         F: FnMut(&Unit<'_>) -> Outcome<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let pending = Box::new(Pending { work, outcome: None, reply });
+        let claim = Claim::default();
+        let pending = Box::new(Pending { claim: claim.clone(), work, outcome: None, reply });
         {
             let mut queues = self.shared.lock();
-            if queues.closed {
-                return Err(super::closed());
+            match queues.end {
+                End::NotYet => {}
+                End::Asked => return Err(super::closed()),
+                End::Broken => return Err(broken()),
             }
             let queue = match urgency {
                 Urgency::Accept => &mut queues.accepts,
@@ -146,12 +163,17 @@ impl Writer {
             queue.push_back(pending);
         }
         self.shared.arrived.notify_one();
-        Ok(answer)
+        Ok(Ticket::new(claim, answer))
     }
 
     /// Takes no more work, finishes what is waiting and ends the thread.
     pub(super) fn close(&self) {
-        self.shared.lock().closed = true;
+        {
+            let mut queues = self.shared.lock();
+            if queues.end == End::NotYet {
+                queues.end = End::Asked;
+            }
+        }
         self.shared.arrived.notify_one();
         let handle = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(handle) = handle
@@ -185,7 +207,7 @@ impl Thread {
     fn take(&self, batch: &mut Vec<Box<dyn Work>>) -> bool {
         let mut queues = self.shared.lock();
         while queues.accepts.is_empty() && queues.others.is_empty() {
-            if queues.closed {
+            if queues.end != End::NotYet {
                 return false;
             }
             queues = self.shared.arrived.wait(queues).unwrap_or_else(PoisonError::into_inner);
@@ -199,15 +221,27 @@ impl Thread {
 
     /// Writes a batch in one transaction and answers everybody in it.
     fn write(&self, batch: &mut Vec<Box<dyn Work>>) {
-        batch.retain(|work| work.wanted());
+        batch.retain(|work| work.begin());
         match self.try_together(batch) {
             Ok(true) => batch.drain(..).for_each(|work| work.answer(&self.file, None)),
             // One of them failed after it had begun to write. Undone together, each is done alone, so that only that one fails.
             // This is rare enough that the usual way is spared a savepoint around each.
             Ok(false) => {
+                let mut locked = None;
                 for mut work in batch.drain(..) {
-                    let failure = self.try_alone(&mut *work).err().map(|error| explain(error, &self.file));
-                    work.answer(&self.file, failure);
+                    if locked.is_none()
+                        && let Err(error) = self.try_alone(&mut *work)
+                    {
+                        let busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+                        let failure = explain(error, &self.file);
+                        // Whoever keeps the file locked is waited for once, not once for each of them.
+                        if busy {
+                            locked = Some(same(&failure));
+                        }
+                        work.answer(&self.file, Some(failure));
+                    } else {
+                        work.answer(&self.file, locked.as_ref().map(same));
+                    }
                 }
             }
             Err(error) => {
@@ -270,19 +304,10 @@ struct CloseOnDrop<'a>(&'a Shared);
 impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         let mut queues = self.0.lock();
-        queues.closed = true;
+        queues.end = if std::thread::panicking() { End::Broken } else { End::Asked };
         // Dropping the work drops its senders, which tells its callers.
         queues.accepts.clear();
         queues.others.clear();
-    }
-}
-
-/// The same failure for the next caller.
-fn same(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Corrupt { place, reason } => StoreError::Corrupt { place: place.clone(), reason: reason.clone() },
-        StoreError::Unavailable { reason, .. } => StoreError::Unavailable { reason: reason.clone(), source: None },
-        other => StoreError::Unavailable { reason: other.to_string(), source: None },
     }
 }
 

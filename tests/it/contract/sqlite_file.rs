@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use scrubjay::store::StoreError;
@@ -133,9 +134,9 @@ fn a_file_that_another_process_keeps_locked_is_unavailable_within_seconds() {
     in_runtime(|f| async move {
         let other = Connection::open(file(&f)).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let error = f.store.accept(f.text(ANN, "hello")).await.unwrap_err();
-        assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
         assert!(matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("another process")), "{error:?}");
         assert!(f.store.find_user(f.clock.user_id()).await.unwrap().is_none(), "reading goes on");
         other.execute_batch("ROLLBACK").unwrap();
@@ -170,6 +171,63 @@ fn what_is_deleted_cannot_be_read_from_the_files() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             assert!(!bytes.windows(13).any(|window| window == b"marked-secret"));
         }
+    });
+}
+
+#[test]
+fn somebody_who_reads_for_long_keeps_no_writer_waiting() {
+    in_runtime(|f| async move {
+        let marked = "marked-secret-".repeat(400);
+        let receipt = f.texted(ANN, &marked).await;
+        let reading = Connection::open(file(&f)).unwrap();
+        reading.execute_batch("BEGIN").unwrap();
+        let _snapshot: i64 = reading.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
+        // What was deleted must leave the log, which the reader stands in the way of.
+        f.store.delete_conversation(receipt.user_id, receipt.conversation_id).await.unwrap();
+        let mut slowest = Duration::ZERO;
+        for _ in 0..30 {
+            let begun = Instant::now();
+            f.texted(ANN, "hello").await;
+            slowest = slowest.max(begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(slowest < Duration::from_secs(1), "a write waited for {slowest:?}");
+
+        let readable = || {
+            let log = std::fs::read(f.settings.path.join("scrubjay.db-wal")).unwrap();
+            log.windows(13).any(|window| window == b"marked-secret")
+        };
+        assert!(readable(), "it is still in the log");
+        reading.execute_batch("COMMIT").unwrap();
+        let begun = Instant::now();
+        while readable() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "the log is emptied soon after");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
+#[test]
+fn any_number_of_checks_write_once_a_second() {
+    in_runtime(|f| async move {
+        let db = Connection::open(file(&f)).unwrap();
+        let checked = || -> String { db.query_row("SELECT value FROM meta WHERE key = 'checked'", [], |row| row.get(0)).unwrap() };
+        f.store.check().await.unwrap();
+        let first = checked();
+        f.advance(999);
+        let asking: Vec<_> = (0..50)
+            .map(|_| {
+                let store = f.store.clone();
+                tokio::spawn(async move { store.check().await })
+            })
+            .collect();
+        for check in asking {
+            check.await.unwrap().unwrap();
+        }
+        assert_eq!(checked(), first);
+        f.advance(1);
+        f.store.check().await.unwrap();
+        assert_ne!(checked(), first, "it is really written");
     });
 }
 

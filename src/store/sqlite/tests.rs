@@ -1,0 +1,122 @@
+//! What only the writer's own side can show: callers who give up, and a thread that breaks down.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use super::ticket::Ticket;
+use super::*;
+use crate::config::sections::{Backend, Json, MongoDb, Sqlite, Storage};
+use crate::domain::time::Timestamp;
+use crate::store::Upkeep;
+
+const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
+/// As long as a test's caller waits in the queue.
+const BRIEF: Duration = Duration::from_millis(20);
+
+fn opened(folder: &tempfile::TempDir) -> SqliteStore {
+    let storage = Storage {
+        backend: Backend::Sqlite,
+        path: folder.path().to_owned(),
+        sqlite: Sqlite { readers: 1, cache_mib: 1 },
+        json: Json { path: String::new() },
+        mongodb: MongoDb {
+            uri: String::new().into(),
+            database: String::new(),
+            memory_collection: String::new(),
+            todo_collection: String::new(),
+            collection_prefix: String::new(),
+        },
+    };
+    SqliteStore::open(&storage, Clock::set_to(NOON)).unwrap()
+}
+
+/// A write that has begun and goes on until told to end.
+fn long_write(store: &SqliteStore) -> (Ticket<&'static str>, mpsc::Sender<()>) {
+    let (begun, has_begun) = mpsc::channel();
+    let (end, may_end) = mpsc::channel();
+    let ticket = store
+        .writer
+        .submit(Urgency::Other, move |unit| {
+            begun.send(()).unwrap();
+            may_end.recv().unwrap();
+            upkeep::set_mark(unit, "long", NOON).map(|()| "stored")
+        })
+        .unwrap();
+    has_begun.recv().unwrap();
+    (ticket, end)
+}
+
+#[tokio::test]
+async fn a_write_that_has_begun_is_waited_for_and_one_in_the_queue_can_be_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder);
+    let (begun, end) = long_write(&store);
+    let done = Arc::new(AtomicBool::new(false));
+    let queued = || {
+        let done = Arc::clone(&done);
+        let work = move |_unit: &Unit<'_>| {
+            done.store(true, Ordering::Relaxed);
+            Ok(())
+        };
+        store.writer.submit(Urgency::Other, work).unwrap()
+    };
+    let error = queued().answered(BRIEF).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("nothing was stored")), "{error:?}");
+    drop(queued());
+
+    let begun = tokio::spawn(begun.answered(BRIEF));
+    tokio::time::sleep(5 * BRIEF).await;
+    assert!(!begun.is_finished(), "what becomes of it is not known yet");
+    end.send(()).unwrap();
+    assert_eq!(begun.await.unwrap().unwrap(), "stored");
+    assert_eq!(store.find_mark("long").await.unwrap(), Some(NOON));
+    store.close().await;
+    assert!(!done.load(Ordering::Relaxed), "what was given up is not done later");
+}
+
+#[tokio::test]
+async fn a_writer_that_breaks_down_is_told_by_the_check_and_by_every_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder);
+    store.check().await.unwrap();
+    let (begun, end) = long_write(&store);
+    let waiting = store.writer.submit(Urgency::Other, |unit| upkeep::set_mark(unit, "waiting", NOON)).unwrap();
+    drop(end);
+    for error in [begun.answered(BRIEF).await.unwrap_err(), waiting.answered(BRIEF).await.unwrap_err()] {
+        assert!(error.to_string().contains("broken down"), "{error}");
+    }
+    store.clock.advance(Duration::from_secs(1));
+    for _ in 0..2 {
+        let error = store.check().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("restart")), "{error:?}");
+    }
+    assert!(store.set_mark("later", NOON).await.unwrap_err().to_string().contains("broken down"));
+    assert_eq!(store.find_mark("long").await.unwrap(), None, "reading goes on, and nothing of it was stored");
+    store.close().await;
+    assert!(store.check().await.is_err(), "for good");
+}
+
+#[tokio::test]
+async fn a_check_that_is_held_up_is_shared_and_goes_on_without_whoever_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder);
+    let (begun, end) = long_write(&store);
+    let checks = std::sync::atomic::AtomicU32::new(0);
+    let check = || {
+        store.checks.check(&store.clock, || {
+            checks.fetch_add(1, Ordering::Relaxed);
+            store.writer.submit(Urgency::Other, upkeep::check)
+        })
+    };
+    for _ in 0..3 {
+        assert!(tokio::time::timeout(BRIEF, check()).await.is_err(), "it waits behind the write");
+    }
+    end.send(()).unwrap();
+    begun.answered(BRIEF).await.unwrap();
+    check().await.unwrap();
+    check().await.unwrap();
+    assert_eq!(checks.load(Ordering::Relaxed), 1);
+    store.clock.advance(Duration::from_secs(1));
+    check().await.unwrap();
+    assert_eq!(checks.load(Ordering::Relaxed), 2);
+}
