@@ -238,6 +238,7 @@ impl App {
             access: self.access.clone(),
             health: Arc::clone(&self.health),
             gateways: self.gateways.clone(),
+            simulator: self.simulator.clone(),
             models: Arc::clone(&self.models),
             phone_rules: self.config.phone.rules()?,
             store: Arc::clone(&self.store),

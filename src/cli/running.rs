@@ -60,13 +60,10 @@ impl Running {
         }
         let app = Arc::new(App::open(config, Clock::system()).await?);
         let state = app.http_state(figures.clone(), stop.clone())?;
-        let mut router = http::router(state);
-        if let Some(carrier) = &app.simulator {
-            router = router.merge(http::simulator::router(mailboxes(carrier, &app, &stop)?));
-        }
-
+        let router = http::router(state);
         let (tasks, upkeep) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(http::serve(listener, router, stop.clone()));
+        let grace = std::time::Duration::from_secs(app.config.server.stop_seconds);
+        tasks.spawn(http::serve(listener, router, stop.clone(), grace));
         tasks.spawn({
             let (app, stop) = (Arc::clone(&app), stop.clone());
             async move { app.run_workers(&stop).await }
@@ -130,11 +127,6 @@ async fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
 
 fn secret_of(carrier: &SimulatorCarrier) -> String {
     carrier.secret().expose().to_owned()
-}
-
-fn mailboxes(carrier: &Arc<SimulatorCarrier>, app: &App, stop: &Stop) -> anyhow::Result<http::simulator::Mailboxes> {
-    let (carrier, clock, drain) = (Arc::clone(carrier), app.clock.clone(), stop.drain.clone());
-    Ok(http::simulator::Mailboxes { carrier, clock, rules: app.config.phone.rules()?, drain })
 }
 
 /// Where no systemd waits to be told, this does nothing.

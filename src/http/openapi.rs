@@ -160,6 +160,9 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         .map(|parameter| json!({ "name": parameter.name, "in": parameter.place, "description": parameter.description, "schema": string }));
     let parameters: Vec<Value> = in_path.chain(beside).collect();
     if let Value::Object(operation) = &mut operation {
+        if route.key == Key::Loopback {
+            operation.insert("x-loopback-only".to_owned(), true.into());
+        }
         if !parameters.is_empty() {
             operation.insert("parameters".to_owned(), parameters.into());
         }
@@ -195,7 +198,7 @@ fn content(media: &[Media], generator: &mut SchemaGenerator) -> Value {
 
 fn security(key: Key) -> Value {
     match key {
-        Key::Open | Key::Signature => json!([]),
+        Key::Open | Key::Signature | Key::Loopback => json!([]),
         Key::Caller => json!([{ "apiKey": [] }]),
         Key::Person(scope) | Key::Host(scope) => json!([{ "bearer": [scope.as_str()] }]),
         Key::PersonOrUrl(scope) => json!([{ "bearer": [scope.as_str()] }, { "tokenInUrl": [scope.as_str()] }]),

@@ -92,7 +92,7 @@ problems! {
     Conflict = CONFLICT "conflict" "Not possible as things are"
         "`detail` says why.";
     BodyTooLarge = PAYLOAD_TOO_LARGE "body-too-large" "The body is too large"
-        "It is larger than `server.body_limit_bytes`. Nothing was stored.";
+        "It is larger than `server.body_limit_bytes` or, for a webhook, than 128 KiB. Nothing was stored.";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type" "The content type is not understood"
         "Webhooks are forms (`application/x-www-form-urlencoded`) or `application/json`.";
     IdempotencyKeyReused = UNPROCESSABLE_ENTITY "idempotency-key-reused" "The key was used for another message"

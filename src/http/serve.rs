@@ -21,10 +21,19 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use super::problem::ProblemKind;
+use super::progress::Progress;
 use crate::lifecycle::Stop;
 
-/// How long a request's head may take to arrive, and how long a connection may rest between two requests.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
+/// How long things may take at one connection.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// A request's head, and the rest between two requests.
+    head: Duration,
+    /// A write of which the caller takes nothing.
+    stall: Duration,
+}
+
+const LIMITS: Limits = Limits { head: Duration::from_secs(30), stall: Duration::from_secs(30) };
 
 /// Largest head of a request, in bytes; also what is buffered of a body at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -36,8 +45,10 @@ const CONNECTIONS: usize = 8192;
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Serves until `stop.drain`: then nothing new is accepted and idle connections close, and it returns when the last running
-/// request is answered or at `stop.now`.
-pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
+/// request is answered, at the latest `grace` later or at `stop.now`.
+pub async fn serve(listener: TcpListener, router: Router, stop: Stop, grace: Duration) {
+    // Ends every connection at once.
+    let end = stop.now.child_token();
     let (tracker, slots) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS)));
     loop {
         let accepted = tokio::select! {
@@ -46,19 +57,21 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop) {
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, peer, slot)) = accepted else { break };
-        let (router, stop) = (router.clone(), stop.clone());
+        let (router, stop) = (router.clone(), Stop { drain: stop.drain.clone(), now: end.clone() });
         tracker.spawn(async move {
-            connection(stream, peer, router, stop, HEAD_LIMIT).await;
+            connection(stream, peer, router, stop, LIMITS).await;
             drop(slot);
         });
     }
     drop(listener);
     tracker.close();
     tokio::select! {
-        () = tracker.wait() => {}
-        // Each connection sees the same signal and ends by itself, at once.
-        () = stop.now.cancelled() => tracker.wait().await,
+        () = tracker.wait() => return,
+        () = end.cancelled() => {}
+        () = tokio::time::sleep(grace) => end.cancel(),
     }
+    // Each connection sees the same signal and ends by itself.
+    tracker.wait().await;
 }
 
 /// The next connection; `None` only when there can never be another.
@@ -77,19 +90,20 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> Option<(TcpSt
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: Stop, head_limit: Duration) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: Stop, limits: Limits) {
     // Without it the pieces of a streamed answer wait for one another.
     let _not_vital = stream.set_nodelay(true);
     let service = service_fn(move |request| answer(router.clone(), peer, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_limit)
+        .header_read_timeout(limits.head)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Progress::new(stream, limits.stall)), service);
     tokio::pin!(connection);
     tokio::select! {
         // What ends a connection (a caller who hangs up, a head that is none) is no concern of ours.
         _ended = connection.as_mut() => return,
+        () = stop.now.cancelled() => return,
         () = stop.drain.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
@@ -130,7 +144,7 @@ mod tests {
     async fn running(router: Router) -> (SocketAddr, Stop, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), Stop::default());
-        let serving = tokio::spawn(serve(listener, router, stop.clone()));
+        let serving = tokio::spawn(serve(listener, router, stop.clone(), LIMIT));
         (address, stop, serving)
     }
 
@@ -208,9 +222,69 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let (stream, peer) = listener.accept().await.unwrap();
-            let serving = tokio::spawn(connection(stream, peer, Router::new(), Stop::default(), Duration::from_millis(50)));
+            let serving = tokio::spawn(connection(
+                stream,
+                peer,
+                Router::new(),
+                Stop::default(),
+                Limits { head: Duration::from_millis(50), ..LIMITS },
+            ));
             client.write_all(sent.as_bytes()).await.unwrap();
             assert!(timeout(LIMIT, serving).await.is_ok_and(|ended| ended.is_ok()), "after {sent:?} the connection stays");
+        }
+    }
+
+    /// A caller of a very long answer who never reads, once the answer has begun.
+    async fn staller(address: SocketAddr) -> TcpStream {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        stream.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        timeout(LIMIT, stream.readable()).await.unwrap().unwrap();
+        stream
+    }
+
+    fn endless_router() -> Router {
+        let piece = || Ok::<_, Infallible>(bytes::Bytes::from_static(&[b'x'; 64 * 1024]));
+        let endless = move || async move { Body::from_stream(futures::stream::repeat_with(piece)) };
+        Router::new().route("/endless", get(endless))
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_does_not_read_loses_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accepting = tokio::spawn(async move {
+            let (stream, peer) = listener.accept().await.unwrap();
+            let limits = Limits { stall: Duration::from_millis(100), ..LIMITS };
+            connection(stream, peer, endless_router(), Stop::default(), limits).await;
+        });
+        let _unread = staller(address).await;
+        assert!(timeout(LIMIT, accepting).await.is_ok_and(|ended| ended.is_ok()), "the connection stays");
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_does_not_read_holds_up_no_stop() {
+        // After the time that is granted; at the second signal; at the second without the first.
+        for (grace, drain, now) in
+            [(Duration::from_millis(100), true, false), (Duration::from_mins(5), true, true), (Duration::from_mins(5), false, true)]
+        {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (address, stop) = (listener.local_addr().unwrap(), Stop::default());
+            let serving = tokio::spawn(serve(listener, endless_router(), stop.clone(), grace));
+            let mut unread = staller(address).await;
+            if drain {
+                stop.drain.cancel();
+            }
+            if now {
+                stop.now.cancel();
+            }
+            if drain {
+                timeout(LIMIT, serving).await.unwrap().unwrap();
+            }
+            // What was buffered can still be read; then it is over.
+            let reading = async { while unread.read(&mut [0; 65_536]).await.is_ok_and(|read| read > 0) {} };
+            assert!(timeout(LIMIT, reading).await.is_ok(), "the connection stays: {grace:?} {drain} {now}");
         }
     }
 }

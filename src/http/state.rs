@@ -6,10 +6,11 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::address::{InvalidProxy, TrustedProxies};
+use super::refused::RefusedWebhooks;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::phone::PhoneRules;
-use crate::gateway::Gateways;
+use crate::gateway::{Gateways, SimulatorCarrier};
 use crate::lifecycle::Stop;
 use crate::model::Models;
 use crate::service::access::Access;
@@ -40,6 +41,8 @@ pub struct HttpParts {
     pub health: Arc<Health>,
     /// The open gateways.
     pub gateways: Gateways,
+    /// The carrier that this program plays, where it does: for its phones' mailboxes.
+    pub simulator: Option<Arc<SimulatorCarrier>>,
     /// Which endpoints and agents there are.
     pub models: Arc<Models>,
     /// How numbers are read.
@@ -59,6 +62,7 @@ pub struct HttpState(Arc<Shared>);
 struct Shared {
     parts: HttpParts,
     proxies: TrustedProxies,
+    refused: RefusedWebhooks,
 }
 
 impl HttpState {
@@ -68,12 +72,17 @@ impl HttpState {
     /// An entry of `server.trusted_proxies` that is no address.
     pub fn new(parts: HttpParts) -> Result<Self, InvalidProxy> {
         let proxies = TrustedProxies::parse(&parts.config.server.trusted_proxies)?;
-        Ok(Self(Arc::new(Shared { parts, proxies })))
+        Ok(Self(Arc::new(Shared { parts, proxies, refused: RefusedWebhooks::default() })))
     }
 
     /// The reverse proxies that are believed.
     pub(super) fn proxies(&self) -> &TrustedProxies {
         &self.0.proxies
+    }
+
+    /// What the log says of refused webhooks.
+    pub(super) fn refused(&self) -> &RefusedWebhooks {
+        &self.0.refused
     }
 }
 

@@ -19,6 +19,10 @@ use crate::service::receive::{CarrierConfirms, Received};
 /// The gateway that this program plays itself; it has no business with anybody but this machine.
 const SIMULATOR: &str = "simulator";
 
+/// Largest webhook, in bytes. Anybody can post one, and it is held and hashed before it is known whether the carrier sent it; what
+/// carriers send is far smaller (Twilio's longest text has 1,600 characters).
+const LARGEST_BODY: usize = 128 * 1024;
+
 /// `POST /webhooks/{gateway}`: a text.
 pub(super) async fn message(State(state): State<HttpState>, Segment(gateway): Segment, request: Request) -> Result<Response, ApiError> {
     receive(&state, &gateway, WebhookKind::Message, request).await
@@ -34,7 +38,7 @@ async fn receive(state: &HttpState, name: &str, kind: WebhookKind, request: Requ
     let gateway = state.gateways.find(name).filter(|gateway| gateway.name() != SIMULATOR || is_local(&parts));
     let Some(gateway) = gateway else { return Err(ProblemKind::NotFound.into()) };
     let content_type = content_type(&parts.headers)?;
-    let body = body::read(&parts.headers, body, state.config.server.body_limit_bytes).await?;
+    let body = body::read(&parts.headers, body, LARGEST_BODY.min(state.config.server.body_limit_bytes)).await?;
     let request = WebhookRequest {
         urls: candidate_urls(&parts, &state.config.server.public_url, state.proxies()),
         content_type,
@@ -42,7 +46,7 @@ async fn receive(state: &HttpState, name: &str, kind: WebhookKind, request: Requ
         body,
     };
     if let Err(error) = gateway.verify(&request) {
-        tracing::warn!(gateway = gateway.name(), reason = %error.reason, "a webhook was refused: it is not proven to be the carrier's");
+        state.refused().log(gateway.name(), &error.reason, &state.stop.drain);
         counter!("inbound_total", "door" => gateway.name(), "outcome" => "unproven").increment(1);
         return Ok(StatusCode::FORBIDDEN.into_response());
     }

@@ -1,8 +1,14 @@
 //! A table of bad input over every route: each is a clear refusal, and nothing is stored.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{Method, Request};
+use scrubjay::clock::Clock;
+use scrubjay::domain::time::Timestamp;
 use scrubjay::domain::token::TokenKind;
+use scrubjay::gateway::simulator::{SIGNATURE_HEADER, Signed, SimulatorSecret, TIMESTAMP_HEADER};
 use scrubjay::http::list_routes;
 use serde_json::{Value, json};
 
@@ -138,7 +144,7 @@ fn wrong_messages() -> Vec<(&'static str, Value)> {
 }
 
 /// Every bad request to one route. A new route without a line here fails the test.
-fn bad_requests(method: &str, path: &str, bearer: &str) -> Vec<Bad> {
+fn bad_requests(method: &str, path: &str, bearer: &str, secret: &SimulatorSecret) -> Vec<Bad> {
     let authorization = format!("Bearer {bearer}");
     let with_token = |path: &str| request(method.parse().unwrap(), path, &[("authorization", &authorization)], Body::empty());
     match (method, path) {
@@ -154,6 +160,7 @@ fn bad_requests(method: &str, path: &str, bearer: &str) -> Vec<Bad> {
         ("POST", "/api/messages") => bad_messages("/api/messages"),
         ("POST", "/webhooks/{gateway}") => bad_webhooks("/webhooks/twilio"),
         ("POST", "/webhooks/{gateway}/status") => bad_webhooks("/webhooks/twilio/status"),
+        ("GET", "/simulator/messages") => bad_mailboxes(secret, path),
         ("GET", "/api/messages/stream") => {
             let mut list = bad_queries(path, &with_token);
             let resumed =
@@ -219,11 +226,11 @@ fn bad_webhooks(path: &str) -> Vec<Bad> {
     let sign_form = |form: &[(String, String)]| sign(AUTH_TOKEN, &url, form);
     let without = |key: &str| whole.iter().filter(|(name, _)| name != key).cloned().collect::<Vec<_>>();
     let mut list = vec![
-        bad("too large", post(form, "x", vec![b'x'; 3 * 1024 * 1024 + 1]), &[413]),
+        bad("too large", post(form, "x", vec![b'x'; 128 * 1024 + 1]), &[413]),
         bad("text", post("text/plain", &sign_form(&whole), encode(&whole).into_bytes()), &[415]),
         bad("unsigned", post(form, "", encode(&whole).into_bytes()), &[403]),
         bad("JSON without a hash", post("application/json", &sign(AUTH_TOKEN, &url, &[]), b"{}".to_vec()), &[400, 403]),
-        bad("a depth bomb", post("application/json", &sign(AUTH_TOKEN, &url, &[]), "[".repeat(200_000).into_bytes()), &[400, 403]),
+        bad("a depth bomb", post("application/json", &sign(AUTH_TOKEN, &url, &[]), "[".repeat(100_000).into_bytes()), &[400, 403]),
         bad("broken UTF-8 unsigned", post(form, &sign_form(&whole), b"Body=%ff%fe&From=\xff".to_vec()), &[403]),
         bad("empty", post(form, &sign_form(&[]), Vec::new()), &[400, 403]),
         bad("no such gateway", request(Method::POST, &path.replace("twilio", "%24gt"), &[("content-type", form)], encode(&whole)), &[404]),
@@ -240,6 +247,37 @@ fn bad_webhooks(path: &str) -> Vec<Bad> {
     let mut other_account = without("AccountSid");
     other_account.push(("AccountSid".to_owned(), "ACffffffffffffffffffffffffffffffff".to_owned()));
     list.push(bad("another account", post(form, &sign_form(&other_account), encode(&other_account).into_bytes()), &[403]));
+    list
+}
+
+/// From this machine, and signed where it is not the signature that is wrong.
+fn bad_mailboxes(secret: &SimulatorSecret, path: &str) -> Vec<Bad> {
+    let knock = |target: &str, signed: &Signed| {
+        let headers = [(TIMESTAMP_HEADER, signed.timestamp.as_str()), (SIGNATURE_HEADER, signed.signature.as_str())];
+        let mut request = request(Method::GET, target, &headers, Body::empty());
+        request.extensions_mut().insert(ConnectInfo::<SocketAddr>("127.0.0.1:4711".parse().unwrap()));
+        request
+    };
+    let now = Clock::system().now();
+    let good = format!("{path}?phone=%2B15550100001&after=0");
+    let unsigned = Signed { timestamp: String::new(), signature: String::new() };
+    let mut list = vec![
+        bad("unsigned", knock(&good, &unsigned), &[403]),
+        bad("signed long ago", knock(&good, &secret.sign(Timestamp::from_millis(0), good.as_bytes())), &[403]),
+        bad("signed for another phone", knock(&good.replace("0001", "0002"), &secret.sign(now, good.as_bytes())), &[403]),
+        bad("signed by another run", knock(&good, &SimulatorSecret::from_text("another").sign(now, good.as_bytes())), &[403]),
+    ];
+    let mut elsewhere = knock(&good, &secret.sign(now, good.as_bytes()));
+    elsewhere.extensions_mut().insert(ConnectInfo::<SocketAddr>("192.0.2.7:4711".parse().unwrap()));
+    list.push(bad("from elsewhere", elsewhere, &[404]));
+    let anne = "phone=%2B15550100001";
+    let wrong =
+        ["", "phone=", "phone=abc", "phone=%00", "phone=%ff", "phone[$gt]=", &format!("{anne}&after=-1"), &format!("{anne}&after=x")];
+    let waits = [&format!("{anne}&after=0&wait_ms=x"), &format!("{anne}&{anne}"), &format!("{anne}&user=x")];
+    for query in wrong.into_iter().chain(waits.map(String::as_str)) {
+        let target = format!("{path}?{query}");
+        list.push(bad(query, knock(&target, &secret.sign(now, target.as_bytes())), &[400]));
+    }
     list
 }
 
@@ -304,7 +342,9 @@ async fn bad_input_is_refused_clearly_at_every_route_and_nothing_is_stored() {
     let before = doors.everything().await;
     let mut sent = 0;
     for route in list_routes() {
-        for Bad { name, request, statuses } in bad_requests(&route.method, route.path, &token) {
+        for Bad { name, request, statuses } in
+            bad_requests(&route.method, route.path, &token, doors.app.simulator.as_ref().unwrap().secret())
+        {
             let answer = doors.send(request).await;
             let told = format!("{} {} with {name}: {} {}", route.method, route.path, answer.status, answer.text());
             assert!(statuses.contains(&answer.status.as_u16()), "expected {statuses:?}: {told}");

@@ -142,3 +142,27 @@ async fn the_log_says_which_url_a_stranger_called_and_no_secret() {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
 }
+
+#[tokio::test]
+async fn a_flood_of_forged_webhooks_leaves_few_lines_and_nothing_of_their_urls() {
+    let stage = Stage::new().await;
+    let url = stage.product.url("/webhooks/twilio?From=%2B15550100077&Body=MARKED-BODY&token=MARKED-TOKEN&%2B15550100078=1");
+    for _ in 0..40 {
+        let form = encode(&Text::new("+15550100079", "MARKED-FORGED").form());
+        let forged = stage.client.post(&url).header("x-twilio-signature", "bm9ib2R5IHNpZ25lZCB0aGlzIQ==");
+        let answer = forged.header("content-type", "application/x-www-form-urlencoded").body(form).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 403);
+    }
+    let figures = stage.get("/metrics").await;
+    assert!(figures.contains(r#"inbound_total{door="twilio",outcome="unproven"} 40"#), "each is counted:\n{figures}");
+    stage.product.stop().await;
+    let log = stage.home.log();
+    for marked in ["MARKED", "5550100077", "5550100078", "5550100079"] {
+        assert!(!log.contains(marked), "{marked} is in the log:\n{log}");
+    }
+    let in_full: Vec<&str> = log.lines().filter(|line| line.contains("a webhook was refused")).collect();
+    assert_eq!(in_full.len(), 10, "{log}");
+    assert!(in_full.iter().all(|line| line.contains("From, Body, token, …")), "the names of the query are told: {}", in_full[0]);
+    let summed: Vec<&str> = log.lines().filter(|line| line.contains("more webhooks were refused")).collect();
+    assert!(summed.len() == 1 && summed[0].contains("30"), "the rest is summed up in one line: {summed:?}");
+}

@@ -131,9 +131,10 @@ impl Doors {
         self.router.clone()
     }
 
-    /// Sends a request as from another machine, and reads the answer to its end.
+    /// Sends a request and reads the answer to its end; as from another machine, unless the request says where it is from.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        self.send_from("192.0.2.7:4711", request).await
+        let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(from)| from.to_string());
+        self.send_from(from.as_deref().unwrap_or("192.0.2.7:4711"), request).await
     }
 
     /// Sends a request as from that address.

@@ -339,6 +339,8 @@ fn every_door_with_peoples_data_is_tried() {
         "GET /problems/{name}",
         // A carrier's word on a message of ours names no person.
         "POST /webhooks/{gateway}/status",
+        // Simulated phones are the host's own; whoever has the secret of this run may look at any of them.
+        "GET /simulator/messages",
     ];
     let tried: BTreeSet<String> = DOORS.iter().map(|door| door.route().to_owned()).chain(open.map(str::to_owned)).collect();
     let served: BTreeSet<String> = list_routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();

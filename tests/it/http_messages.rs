@@ -378,3 +378,102 @@ async fn a_stop_answers_those_who_wait() {
     assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
     doors.close().await;
 }
+
+/// The second signal gives the turn back: it is not a failure of the model, and the next start answers it.
+#[tokio::test]
+async fn a_turn_that_a_stop_gives_back_is_no_failure() {
+    let model = ModelServer::start().await;
+    model.always(Reaction::Stall);
+    let doors = Doors::open(&format!("{}\nserver.stop_seconds = 60", model_settings(&model, 5))).await;
+    for accept in ["application/json", "text/event-stream"] {
+        // The workers are gone after the first; so the second is told at once that the server stops.
+        let (body, stop) = (text(ANNE, "Hello"), doors.stop.clone());
+        let stopping = async {
+            crate::support::eventually("the model is asked", Duration::from_secs(5), || async { (model.held() == 1).then_some(()) }).await;
+            stop.drain.cancel();
+            stop.now.cancel();
+        };
+        let headers = [("accept", accept), ("prefer", "wait=5")];
+        let waiting = tokio::time::timeout(Duration::from_secs(20), doors.post("new", &body, &headers));
+        if accept == "application/json" {
+            let (answer, ()) = tokio::join!(waiting, stopping);
+            let answer = answer.unwrap();
+            assert_eq!(answer.status.as_u16(), 202, "{}", answer.text());
+            assert!(answer.json()["messageId"].is_string());
+        } else {
+            let events = waiting.await.unwrap().events();
+            assert_eq!(events[0].0, "accepted");
+            assert_eq!((events[1].0.as_str(), &events[1].1["type"]), ("error", &json!("/problems/still-working")), "{events:?}");
+        }
+    }
+    let jobs = doors.app.jobs.list(scrubjay::store::JobFilter::Unfinished, scrubjay::store::PageRequest::first(10)).await.unwrap().items;
+    assert!(!jobs.is_empty() && jobs.iter().all(|job| job.error.is_none()), "{jobs:?}");
+    doors.close().await;
+}
+
+/// Two endpoints that answer with listed models only, beside the offline one.
+fn listed_models(model: &ModelServer) -> String {
+    let other = format!(r#"{{ base_url = "{}", default_model = "b-model", models = ["b-model", "shared"] }}"#, model.base_url());
+    format!("{}\nendpoints.openAI.models = [\"test-model\", \"shared\"]\nendpoints.other = {other}", model_settings(model, 1))
+}
+
+#[tokio::test]
+async fn a_model_that_nothing_offers_is_refused_before_it_is_stored() {
+    let model = ModelServer::start().await;
+    let doors = Doors::open(&listed_models(&model)).await;
+    let ask = |from: &str, metadata: Value| {
+        let body = json!({"role": "external", "content": "Hello", "from": from, "metadata": metadata});
+        let doors = &doors;
+        async move { doors.post("new", &body, &[]).await }
+    };
+    for metadata in [
+        json!({"model": "no-model"}),
+        json!({"model": "b-model"}),
+        json!({"endpoint": "external", "model": "b-model"}),
+        json!({"endpoint": "other", "model": "test-model"}),
+    ] {
+        let refused = ask(ANNE, metadata.clone()).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["field"]), (400, &json!("metadata.model")), "{metadata}: {}", refused.text());
+    }
+    let unknown_agent = ask(ANNE, json!({"agent_id": "agent_none"})).await;
+    assert_eq!((unknown_agent.status.as_u16(), unknown_agent.problem().as_str()), (404, "unknown-agent"));
+    assert_eq!(doors.everything().await, json!({"people": [], "jobs": []}));
+
+    let answered_by =
+        |answer: crate::http_home::Answer| (answer.json()["reply"]["endpoint"].clone(), answer.json()["reply"]["model"].clone());
+    assert_eq!(ask(ANNE, json!({"model": "shared"})).await.status.as_u16(), 200);
+    // Bert's conversation was taken to the other endpoint, Cleo prefers it: there that model is offered.
+    ask(BERT, json!({"endpoint": "other"})).await;
+    assert_eq!(answered_by(ask(BERT, json!({"model": "b-model"})).await).0, "other");
+    let cleo = ask("+15550100003", json!({})).await.json()["userId"].as_str().unwrap().parse().unwrap();
+    let other = scrubjay::domain::endpoint::Endpoint::parse("other").unwrap();
+    doors.app.people.prefer(cleo, vec![scrubjay::domain::user::PreferenceChange::Endpoint(Some(other))]).await.unwrap();
+    assert_eq!(answered_by(ask("+15550100003", json!({"model": "b-model"})).await).0, "other");
+    let before = doors.everything().await;
+    assert_eq!(ask(ANNE, json!({"model": "b-model"})).await.status.as_u16(), 400);
+    assert_eq!(ask(BERT, json!({"model": "no-model"})).await.status.as_u16(), 400);
+    assert_eq!(doors.everything().await, before);
+    doors.close().await;
+}
+
+#[tokio::test]
+async fn whoever_names_the_role_as_endpoint_is_answered_by_the_default_one() {
+    let model = ModelServer::start().await;
+    let doors = Doors::open(&listed_models(&model)).await;
+    let ask = |metadata: Value| {
+        let body = json!({"role": "external", "content": "Hello", "from": ANNE, "metadata": metadata});
+        let doors = &doors;
+        async move { doors.post("new", &body, &[]).await.json() }
+    };
+    let first = ask(json!({"endpoint": "other"})).await;
+    assert_eq!(first["reply"]["endpoint"], "other");
+    let user_id = first["userId"].as_str().unwrap().parse().unwrap();
+    // Neither the conversation's choice nor the person's preference stands above it.
+    let other = scrubjay::domain::endpoint::Endpoint::parse("other").unwrap();
+    doors.app.people.prefer(user_id, vec![scrubjay::domain::user::PreferenceChange::Endpoint(Some(other))]).await.unwrap();
+    for role in ["external", "EXTERNAL", " External "] {
+        assert_eq!(ask(json!({ "endpoint": role })).await["reply"]["endpoint"], "openAI", "{role:?}");
+    }
+    assert_eq!(ask(json!({})).await["reply"]["endpoint"], "other", "the preference holds for what names nothing");
+    doors.close().await;
+}

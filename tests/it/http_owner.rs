@@ -6,10 +6,13 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::StreamExt;
 use hmac::{Hmac, KeyInit, Mac};
-use scrubjay::domain::token::TokenKind;
+use scrubjay::domain::token::{Scope, TokenKind};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sha2::Sha256;
+use tower::ServiceExt;
 
 use crate::http_home::{Doors, JWT_SECRET, request};
 
@@ -209,5 +212,53 @@ async fn the_stream_shows_finished_turns_and_resumes_where_it_was_left() {
     doors.stop.drain.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(5), doors.send(open(&[]))).await;
     assert!(ended.is_ok(), "a stop ends the streams");
+    doors.close().await;
+}
+
+/// Moves the runtime's clock, and lets it run again: the store's threads have a clock of their own.
+async fn leap(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+/// What comes until nothing comes for a moment, and whether that was the end.
+async fn read_on(body: &mut axum::body::BodyDataStream) -> (String, bool) {
+    let mut whole = String::new();
+    loop {
+        match tokio::time::timeout(QUIET, body.next()).await {
+            Ok(Some(chunk)) => whole.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap()),
+            Ok(None) => return (whole, true),
+            Err(_quiet) => return (whole, false),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_says_each_30_seconds_that_it_lives_and_ends_when_its_token_is_revoked() {
+    let doors = Doors::open("").await;
+    let user = doors.say(ANNE, "Hello").await["userId"].clone();
+    let user_id = user.as_str().unwrap().parse().unwrap();
+    let made = doors.app.tokens.create(TokenKind::User, Some(user_id), &[Scope::Read], None).await.unwrap();
+    let stream = |token: &str| request(Method::GET, "/api/messages/stream", &[("authorization", &bearer(token))], Body::empty());
+    let response = doors.router().oneshot(stream(made.secret.expose_secret())).await.unwrap();
+    let mut body = response.into_body().into_data_stream();
+    assert!(read_on(&mut body).await.0.contains("event: connected"));
+    for beat in 0..3 {
+        // QUIET has passed since the last look; what is left to 30 s is less than 29.
+        leap(Duration::from_secs(27)).await;
+        let (early, _) = read_on(&mut body).await;
+        assert!(!early.contains("event:"), "beat {beat} came early: {early}");
+        leap(Duration::from_secs(3)).await;
+        let (told, ended) = read_on(&mut body).await;
+        let events = crate::http_home::read_events(&told);
+        assert_eq!((events.len(), ended), (1, false), "beat {beat}: {told}");
+        assert_eq!(events[0].0, "heartbeat");
+        assert!(events[0].1["timestamp"].is_string(), "{told}");
+    }
+    doors.app.tokens.revoke(made.token.id).await.unwrap();
+    leap(Duration::from_secs(31)).await;
+    let (told, ended) = read_on(&mut body).await;
+    assert!(ended && !told.contains("event:"), "a revoked token is shown nothing more, and its stream ends: {told}");
     doors.close().await;
 }

@@ -79,7 +79,7 @@ async fn whoever_sends_too_much_gets_to_read_why() {
     let doors = Doors::open_idle("").await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = tokio::spawn(serve(listener, doors.router(), doors.stop.clone()));
+    let serving = tokio::spawn(serve(listener, doors.router(), doors.stop.clone(), std::time::Duration::from_secs(5)));
     let client = crate::support::http_client();
     let huge = vec![b'x'; 6 * 1024 * 1024];
     let post = |path: &str| client.post(format!("http://{address}{path}")).body(huge.clone());

@@ -149,3 +149,27 @@ async fn behind_a_trusted_proxy_the_url_is_the_one_it_received() {
     assert_eq!(doors.send_from("192.0.2.9:1", forwarded()).await.status.as_u16(), 403);
     assert!(is_acknowledged(&doors.send_from("10.1.2.3:1", forwarded()).await));
 }
+
+/// Anybody can post one, and it is held and hashed before it is known whose it is.
+#[tokio::test]
+async fn a_webhook_is_small_whatever_other_bodies_may_be() {
+    let limit = 128 * 1024;
+    for (settings, limit) in [("server.body_limit_bytes = 8388608", limit), ("server.body_limit_bytes = 4096", 4096)] {
+        let doors = Doors::open_idle(settings).await;
+        let mut form = Text::new(ANNE, "Hello").form();
+        form.push(("Filler".to_owned(), String::new()));
+        let missing = limit - encode(&form).len();
+        form.last_mut().unwrap().1 = "x".repeat(missing);
+        for path in ["/webhooks/twilio", "/webhooks/twilio/status"] {
+            let fits = doors.send(signed(path, &form)).await;
+            assert_ne!(fits.status.as_u16(), 413, "{path}: {}", fits.text());
+        }
+        form.last_mut().unwrap().1.push('x');
+        let before = doors.everything().await;
+        for path in ["/webhooks/twilio", "/webhooks/twilio/status"] {
+            let refused = doors.send(signed(path, &form)).await;
+            assert_eq!((refused.status.as_u16(), refused.problem().as_str()), (413, "body-too-large"), "{settings}: {path}");
+        }
+        assert_eq!(doors.everything().await, before);
+    }
+}

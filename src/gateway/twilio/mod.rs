@@ -49,6 +49,9 @@ const LOOKUP_PAGES: usize = 5;
 const MISSED_PAGE: &str = "500";
 const MISSED_PAGES: usize = 100;
 
+/// Names of a tried URL's query that are told.
+const QUERY_NAMES: usize = 8;
+
 /// The gateway.
 pub(super) struct Twilio {
     account: String,
@@ -175,20 +178,37 @@ pub(super) fn explain_signature(settings: &sections::Twilio, url: &str, signatur
     }
 }
 
-/// Candidates for the log: without user and password, bounded, control characters escaped.
+/// Candidates for the log: without user and password, bounded, control characters escaped. Of a query only the names are told:
+/// whoever forges a webhook may put anything there, a person's number or text too.
 fn tried(urls: &[String]) -> String {
-    let shown = urls.iter().take(4).map(|url| {
-        let public = match url.split_once("://") {
-            Some((scheme, rest)) => {
-                let end = rest.find(['/', '?']).unwrap_or(rest.len());
-                let (authority, path) = rest.split_at(end);
-                format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or_default())
-            }
-            None => url.clone(),
-        };
-        format!("{:?}", public.chars().take(200).collect::<String>())
-    });
-    shown.collect::<Vec<_>>().join(", ")
+    urls.iter().take(4).map(|url| described(url)).collect::<Vec<_>>().join(", ")
+}
+
+fn described(url: &str) -> String {
+    let url = url.split_once('#').map_or(url, |(before, _)| before);
+    let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
+    let public = match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            format!("{scheme}://{}{path}", authority.rsplit('@').next().unwrap_or_default())
+        }
+        None => address.to_owned(),
+    };
+    let public = format!("{:?}", public.chars().take(200).collect::<String>());
+    match query {
+        None => public,
+        Some(query) => {
+            let names: Vec<&str> = query.split('&').take(QUERY_NAMES).map(|pair| shown_name(pair).unwrap_or("…")).collect();
+            format!("{public} with the query parameters {}", names.join(", "))
+        }
+    }
+}
+
+/// A parameter's name when it looks like one: a name is the sender's choice as well.
+fn shown_name(pair: &str) -> Option<&str> {
+    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+    let plain = (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'));
+    (plain || name == "bodySHA256").then_some(name)
 }
 
 #[async_trait]

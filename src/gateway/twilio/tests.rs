@@ -426,11 +426,6 @@ fn a_webhook_is_believed_for_its_signature_then_for_its_account() {
 }
 
 #[test]
-fn the_log_shows_urls_without_passwords() {
-    assert_eq!(tried(&["https://user:pass@a.example/x?y".into(), "no url\n".into()]), r#""https://a.example/x?y", "no url\n""#);
-}
-
-#[test]
 fn the_gateway_is_closed_without_an_account_and_a_token() {
     let rules = PhoneRules::new("US", NumberCheck::E164).unwrap();
     for change in [
@@ -470,4 +465,22 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn of_a_tried_url_neither_password_nor_query_is_told() {
+    let told = tried(&[
+        "https://user:secret@text.example.org:8443/a/b?From=%2B15550100001&Body=hello&token=x#rc=5".to_owned(),
+        "http://h?%2B15550100001=1&15550100001&&hello+there=&a=?b=c".to_owned(),
+        "http://evil\n\u{1b}[2J/x".to_owned(),
+    ]);
+    assert_eq!(
+        told,
+        concat!(
+            r#""https://text.example.org:8443/a/b" with the query parameters From, Body, token, "#,
+            r#""http://h" with the query parameters …, …, …, …, a, "#,
+            r#""http://evil\n\u{1b}[2J/x""#
+        )
+    );
+    assert!(tried(&[format!("https://h/{}?{}", "p".repeat(10_000), "a&".repeat(10_000))]).len() < 400);
 }

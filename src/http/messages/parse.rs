@@ -45,6 +45,8 @@ const OBEYED: [&str; 9] =
 pub(super) struct Rules<'a> {
     pub(super) phone: PhoneRules,
     pub(super) models: &'a Models,
+    /// What answers those who name the role `external` as their endpoint.
+    pub(super) default_endpoint: &'a Endpoint,
     /// An agent is configured for those who name none.
     pub(super) has_default_agent: bool,
 }
@@ -100,7 +102,7 @@ fn choice(metadata: Fields<'_>, rules: &Rules<'_>) -> Result<Choice, ApiError> {
         Some(Err(InvalidEndpoint::IsRole)) => {
             metrics::counter!("endpoint_redirected_total").increment(1);
             tracing::warn!("a message named the role \"external\" as its endpoint; the default endpoint answers it");
-            None
+            Some(rules.default_endpoint.clone())
         }
         Some(Err(error @ InvalidEndpoint::Name(_))) => return Err(ApiError::field("metadata.endpoint", error.to_string())),
     };
@@ -116,6 +118,7 @@ fn choice(metadata: Fields<'_>, rules: &Rules<'_>) -> Result<Choice, ApiError> {
     };
     let model = metadata.string("model", NAME, Characters::Line)?.map(str::to_owned);
     let choice = Choice { endpoint, model, agent_id };
+    // A model without an endpoint depends on what the person chose: `post` asks for that.
     if choice.endpoint.is_some() {
         rules.models.resolve(&choice, &Preferences::default(), &Choice::default()).map_err(|error| unknown_choice(&error))?;
     }
@@ -129,7 +132,7 @@ fn known_agent(agent: &str, models: &Models) -> Result<AgentId, ApiError> {
     if models.has_agent(&agent) { Ok(agent) } else { Err(ProblemKind::UnknownAgent.into()) }
 }
 
-fn unknown_choice(error: &ResolveError) -> ApiError {
+pub(super) fn unknown_choice(error: &ResolveError) -> ApiError {
     match error {
         ResolveError::UnknownEndpoint { .. } => ApiError::field("metadata.endpoint", error.to_string()),
         ResolveError::UnknownModel { .. } => ApiError::field("metadata.model", error.to_string()),

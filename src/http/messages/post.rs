@@ -8,14 +8,18 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 
 use super::answer;
-use super::parse::{Raw, Rules, parse};
+use super::parse::{Raw, Rules, parse, unknown_choice};
 use super::wait::Waiting;
+use crate::domain::conversation::Choice;
+use crate::domain::user::Preferences;
 use crate::http::problem::{ApiError, Problem, ProblemKind};
 use crate::http::segment::Segment;
 use crate::http::state::HttpState;
 use crate::http::{auth, body};
-use crate::service::receive::Received;
+use crate::service::people::UserName;
+use crate::service::receive::{ApiMessage, Received};
 use crate::service::watch::TurnEvent;
+use crate::store::{PageRequest, StoreError};
 
 /// `POST /api/messages/{conversationId}`.
 pub(in crate::http) async fn post(
@@ -38,36 +42,69 @@ async fn receive(state: HttpState, path_id: Option<String>, request: Request) ->
         return Err(refused);
     }
     let bytes = body::read(&parts.headers, request_body, state.config.server.body_limit_bytes).await?;
-    let rules = Rules { phone: state.phone_rules, models: &state.models, has_default_agent: state.config.agents.default.is_some() };
+    let rules = Rules {
+        phone: state.phone_rules,
+        models: &state.models,
+        default_endpoint: &state.config.endpoints.default,
+        has_default_agent: state.config.agents.default.is_some(),
+    };
     // The turn's id is made here, so that looking on begins before there is anything to see.
     let turn_id = state.clock.turn_id();
     let message = parse(Raw { headers: &parts.headers, path_id: path_id.as_deref(), body: &bytes }, &rules, turn_id)?;
     drop(bytes);
+    check_model(&state, &message).await?;
     let follower = state.watch.follow(turn_id);
     let (receipt, repeat, end) = match state.receiver.receive_api(message).await? {
         Received::Stored { receipt, repeat, end } => (receipt, repeat, end),
         refused => return Err(refusal(&refused, state.config.external_api.messages_per_minute)),
     };
-    let preferences = Preferences::read(&parts.headers, state.config.external_api.wait_seconds);
+    let wishes = Wishes::read(&parts.headers, state.config.external_api.wait_seconds);
     let follower = if receipt.turn_id == turn_id { follower } else { state.watch.follow(receipt.turn_id) };
-    let mut waiting = Waiting::new(state.clone(), receipt, follower, preferences.wait);
+    let mut waiting = Waiting::new(state.clone(), receipt, follower, wishes.wait);
     let mut decided = end;
     if repeat && let Some(TurnEvent::End(end)) = waiting.look_back().await {
         decided = Some(end);
     }
-    if preferences.events {
+    if wishes.events {
         return Ok(answer::as_events(&receipt, decided, waiting, state.clock.clone()));
     }
     let end = match decided {
         Some(end) => Some(end),
-        None if preferences.respond_async => None,
+        None if wishes.respond_async => None,
         None => waiting.end().await,
     };
     let mut response = answer::as_json(&receipt, end, state.clock.now());
-    if preferences.respond_async {
+    if wishes.respond_async {
         response.headers_mut().insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
     }
     Ok(response)
+}
+
+/// Refuses a model that was named without an endpoint when nothing that could answer this message offers it: neither the default
+/// endpoint nor the one that the person or their conversation chose. Which of them it will be is decided when the turn begins.
+async fn check_model(state: &HttpState, message: &ApiMessage) -> Result<(), ApiError> {
+    let (choice, nobody) = (&message.request.choice, Preferences::default());
+    if choice.endpoint.is_some() || choice.model.is_none() {
+        return Ok(());
+    }
+    let Err(impossible) = state.models.resolve(choice, &nobody, &Choice::default()) else { return Ok(()) };
+    let user = match state.people.get(&UserName::Phone(message.phone.clone())).await {
+        Ok(user) => user,
+        Err(StoreError::NotFound { .. }) => return Err(unknown_choice(&impossible)),
+        Err(error) => return Err(error.into()),
+    };
+    let conversation = match message.conversation_id {
+        Some(id) => match state.conversations.get(user.id, id).await {
+            Ok(conversation) => Some(conversation),
+            // Not theirs: that is said when the message is to be stored.
+            Err(StoreError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        },
+        None => state.conversations.list(user.id, PageRequest::first(1)).await?.items.into_iter().next(),
+    };
+    let kept = conversation.map(|conversation| conversation.choice).unwrap_or_default();
+    let possible = [&Choice::default(), &kept].into_iter().any(|kept| state.models.resolve(choice, &user.preferences, kept).is_ok());
+    if possible { Ok(()) } else { Err(unknown_choice(&impossible)) }
 }
 
 fn refusal(refused: &Received, messages_per_minute: u32) -> ApiError {
@@ -88,13 +125,13 @@ fn refusal(refused: &Received, messages_per_minute: u32) -> ApiError {
 ///
 /// # Source
 /// RFC 7240, "Prefer Header for HTTP": `respond-async` and `wait=SECONDS`.
-struct Preferences {
+struct Wishes {
     events: bool,
     respond_async: bool,
     wait: Duration,
 }
 
-impl Preferences {
+impl Wishes {
     fn read(headers: &HeaderMap, wait_seconds: u64) -> Self {
         let tokens = |name: &str| headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
         let events = tokens(ACCEPT.as_str())
@@ -110,9 +147,9 @@ impl Preferences {
 mod tests {
     use super::*;
 
-    fn read(headers: &[(&str, &str)]) -> Preferences {
+    fn read(headers: &[(&str, &str)]) -> Wishes {
         let headers = headers.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()));
-        Preferences::read(&headers.collect(), 120)
+        Wishes::read(&headers.collect(), 120)
     }
 
     #[test]

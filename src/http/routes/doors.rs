@@ -9,7 +9,7 @@ use crate::domain::token::Scope;
 use crate::http::openapi::{JsonDocument, MessageBody};
 use crate::http::shapes::{ConversationShape, UserShape};
 use crate::http::state::HttpState;
-use crate::http::{health, live, me, messages, openapi, owner, webhook};
+use crate::http::{health, live, me, messages, openapi, owner, simulator, webhook};
 
 /// All of them.
 pub(super) fn all() -> Vec<Route> {
@@ -209,6 +209,24 @@ fn gateway_routes() -> Vec<Route> {
             body: Some(WEBHOOK_BODY),
             answers: webhook_answers(answer(204, "Recorded, or of no concern to us.", [])),
             ..route(Method::POST, "/webhooks/{gateway}/status", || post(webhook::status))
+        },
+        Route {
+            operation: "readSimulatedPhone",
+            tag: "gateways",
+            summary: "A simulated phone's mailbox, for `scrubjay chat`. For callers on this machine who sign as the simulator's phones do.",
+            key: Key::Loopback,
+            parameters: vec![
+                query("phone", "The phone's number."),
+                query("after", "Show what came after this cursor; without it only the newest cursor is told."),
+                query("wait_ms", "How long to wait for something, in milliseconds; at most 30,000."),
+            ],
+            answers: vec![
+                answer(200, "`newest`, the cursor to ask after next, and `messages`.", [json(of::<JsonDocument>)]),
+                wrong_parameter(),
+                answer(403, "Not signed with this run's secret.", []),
+                answer(404, "There is no simulator, or the caller is elsewhere.", PROBLEM),
+            ],
+            ..route(Method::GET, "/simulator/messages", || get(simulator::messages))
         },
     ]
 }

@@ -44,6 +44,8 @@ pub(in crate::http) enum Key {
     PersonOrUrl(Scope),
     /// The carrier's signature.
     Signature,
+    /// The simulator's signature, from this machine alone.
+    Loopback,
     /// An admin token with this scope; nothing on the same machine.
     Host(Scope),
 }
