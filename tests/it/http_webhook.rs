@@ -97,17 +97,24 @@ async fn closed_doors_and_other_content_are_refused() {
 
 #[tokio::test]
 async fn senders_who_are_not_answered_are_acknowledged_and_not_stored() {
-    let doors = Doors::open_idle("people.admission = \"allowlist\"\npeople.allow = [\"+15550100001\"]\nlimits.text_characters = 20").await;
-    let long = "x".repeat(21);
-    for (from, body) in
-        [("+15550100002", "Hello"), ("12345", "Hello"), ("ACME", "Hello"), ("whatsapp:+15550100001", "Hello"), (ANNE, &long)]
-    {
+    let doors = Doors::open_idle("people.admission = \"allowlist\"\npeople.allow = [\"+15550100001\"]").await;
+    for (from, body) in [("+15550100002", "Hello"), ("12345", "Hello"), ("ACME", "Hello"), ("whatsapp:+15550100001", "Hello")] {
         let answer = doors.send(signed("/webhooks/twilio", &Text::new(from, body).form())).await;
         assert!(is_acknowledged(&answer), "{from}: {answer:?}");
     }
     assert_eq!(doors.everything().await, json!({"people": [], "jobs": []}));
     assert!(is_acknowledged(&doors.send(signed("/webhooks/twilio", &Text::new(ANNE, "Hello").form())).await));
     assert_eq!(doors.everything().await["people"].as_array().unwrap().len(), 1);
+}
+
+/// It was sent and paid for: its sender is told, which only works when it is stored.
+#[tokio::test]
+async fn a_text_that_is_too_long_is_acknowledged_and_its_sender_told() {
+    let doors = Doors::open_idle("limits.text_characters = 20").await;
+    assert!(is_acknowledged(&doors.send(signed("/webhooks/twilio", &Text::new(ANNE, &"x".repeat(21)).form())).await));
+    let all = doors.everything().await;
+    assert_eq!(all["people"][0]["user"]["metadata"]["messageCount"], 1);
+    assert!(all["jobs"].as_array().unwrap().iter().any(|job| job.as_str().unwrap().starts_with("deliver-")), "{all}");
 }
 
 #[tokio::test]
