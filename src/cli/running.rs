@@ -62,7 +62,7 @@ impl Running {
         let state = app.http_state(figures.clone(), stop.clone())?;
         let router = http::router(state);
         let (tasks, upkeep) = (TaskTracker::new(), CancellationToken::new());
-        let grace = std::time::Duration::from_secs(app.config.server.stop_seconds);
+        let grace = Duration::from_secs(app.config.server.stop_seconds);
         tasks.spawn(http::serve(listener, router, stop.clone(), grace));
         tasks.spawn({
             let (app, stop) = (Arc::clone(&app), stop.clone());
