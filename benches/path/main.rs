@@ -1,7 +1,7 @@
 //! Where the figures of `docs/performance.md` come from: loads on the released program, between an instant model and an
 //! instant carrier that share the machine with it. Ratios are taken within one run.
 //!
-//! `cargo bench --bench path -- [--quick] [--only ROW[,ROW]] [--json FILE]`; rows: idle, intake, turns, first-token, start, large.
+//! `cargo bench --bench path -- [--quick] [--only ROW[,ROW]] [--json FILE]`; rows: idle, intake, stalled, turns, first-token, start, large.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -25,7 +25,7 @@ use std::path::Path;
 use rows::Bench;
 
 /// Every row, in the order in which they run.
-const ROWS: &[&str] = &["idle", "intake", "turns", "first-token", "start", "large"];
+const ROWS: &[&str] = &["idle", "intake", "stalled", "turns", "first-token", "start", "large"];
 
 struct Arguments {
     rows: Vec<String>,
@@ -71,6 +71,7 @@ fn main() {
             match row.as_str() {
                 "idle" => bench.idle(),
                 "intake" => bench.intake().await,
+                "stalled" => bench.stalled().await,
                 "turns" => bench.turns().await,
                 "first-token" => bench.first_token().await,
                 "start" => bench.start().await,

@@ -97,6 +97,21 @@ impl Bench {
         self.report.bounded("p99 against fdatasync", ours / disk, "times", Bounds::AtMost { floor: 5.0, aim: 2.0 });
     }
 
+    /// Acknowledgements and memory while the model says nothing and a thousand texts wait.
+    pub(crate) async fn stalled(&mut self) {
+        println!("stalled model");
+        let program = self.fresh_program("stalled", PEOPLE).await;
+        self.model.stall();
+        load::closed(program.address, 8, &requests::texts(200, 1000, 0, PEOPLE)).await.expect_only(200);
+        let before = program.memory_mib("VmRSS");
+        let outcome = load::open(program.address, 64, 500.0, &requests::texts(201, 2_000 * self.scale, 0, PEOPLE)).await.expect_only(200);
+        let growth = program.memory_mib("VmRSS") - before;
+        self.model.release();
+        let p99 = outcome.millis(0.99);
+        self.report.bounded("acknowledgement with the model stalled, 500/s, p99", p99, "ms", Bounds::AtMost { floor: 100.0, aim: 100.0 });
+        self.report.plain("memory grown meanwhile", growth, "MiB");
+    }
+
     /// Whole turns through the external API.
     pub(crate) async fn turns(&mut self) {
         println!("turns: external API over 32 connections");
