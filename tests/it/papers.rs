@@ -109,6 +109,55 @@ fn the_commands_that_the_papers_show_exist() {
     assert!(["serve", "demo", "doctor", "jobs", "replay", "users"].iter().all(|word| seen.contains(*word)), "{seen:?}");
 }
 
+/// Quoted code in the first column of the tables that tell what the program says.
+fn messages_quoted(text: &str) -> Vec<String> {
+    let mut said = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("| it says |") || line.starts_with("| error |") {
+            said = true;
+        } else if !line.starts_with('|') {
+            said = false;
+        } else if said && let Some(column) = line.split('|').nth(1) {
+            found.extend(column.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    found
+}
+
+/// The sources as one text, with lines joined where a text goes on behind a backslash, and what is filled in as `…`.
+fn sources(folder: &Path, all: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_messages_that_troubleshooting_quotes_are_printed_somewhere() {
+    let mut code = String::new();
+    sources(&root().join("src"), &mut code);
+    let code = code.replace("\\\"", "\"");
+    let code: String = code.split("\\\n").enumerate().map(|(at, part)| if at == 0 { part } else { part.trim_start() }).collect();
+    let quoted = messages_quoted(&fs::read_to_string(root().join("docs/troubleshoot.md")).unwrap());
+    assert!(quoted.len() >= 12, "{quoted:?}");
+    // Names, addresses and numbers are filled in; what stands between them is the program's own.
+    let filled_in = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+    let mut unknown = Vec::new();
+    for message in &quoted {
+        for part in message.split('…') {
+            let words: Vec<&str> = part.split_whitespace().collect();
+            let own = words.split(|word| filled_in(word)).map(|words| words.join(" ")).filter(|own| own.len() > 2);
+            unknown.extend(own.filter(|own| !code.contains(own.as_str())).map(|own| format!("{message:?}: nothing in src says {own:?}")));
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+}
+
 #[test]
 fn what_the_unit_starts_is_a_command() {
     let unit = fs::read_to_string(root().join("deploy/scrubjay.service")).unwrap();
