@@ -211,18 +211,6 @@ impl App {
         Ok(())
     }
 
-    /// A person's finished turns as they come.
-    ///
-    /// # Errors
-    /// [`store::StoreError::Unavailable`].
-    pub async fn live(
-        &self,
-        user_id: crate::domain::ids::UserId,
-        after: Option<i64>,
-    ) -> Result<crate::service::people::Live, store::StoreError> {
-        crate::service::people::Live::open(Arc::clone(&self.store), &self.watch, user_id, after).await
-    }
-
     /// The services as the doors use them.
     ///
     /// # Errors
