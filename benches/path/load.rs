@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use tokio::sync::Semaphore;
 
 use crate::connection::Connection;
 
@@ -74,23 +75,20 @@ async fn run(address: SocketAddr, connections: usize, requests: &Requests, step:
     }
     let next = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
+    let pace = step.map(|step| Pace::start(begun, step, requests.len()));
     let workers: Vec<_> = open
         .into_iter()
         .map(|mut connection| {
-            let (next, requests) = (Arc::clone(&next), Arc::clone(requests));
+            let (next, requests, pace) = (Arc::clone(&next), Arc::clone(requests), pace.clone());
             tokio::spawn(async move {
                 let (mut latency, mut statuses) = (histogram(), BTreeMap::new());
                 loop {
+                    if let Some(pace) = &pace {
+                        pace.next().await;
+                    }
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(request) = requests.get(index) else { return (latency, statuses) };
-                    let due = match step {
-                        Some(step) => {
-                            let due = begun + step.mul_f64(f64::from(u32::try_from(index).expect("fewer requests")));
-                            sleep_until(due).await;
-                            due
-                        }
-                        None => Instant::now(),
-                    };
+                    let due = pace.as_ref().map_or_else(Instant::now, |pace| pace.due(index));
                     let answer = connection.exchange(request).await.expect("the server answers");
                     latency.record(micros(due.elapsed())).expect("within bounds");
                     *statuses.entry(answer.status).or_insert(0) += 1;
@@ -110,13 +108,38 @@ async fn run(address: SocketAddr, connections: usize, requests: &Requests, step:
     outcome
 }
 
-/// Tokio's timers tick in milliseconds; the last one is spent yielding, so that requests leave within microseconds of their due time.
-async fn sleep_until(due: Instant) {
-    let wait = due.saturating_duration_since(Instant::now());
-    if wait > Duration::from_millis(2) {
-        tokio::time::sleep(wait.saturating_sub(Duration::from_millis(1))).await;
+/// When requests leave, by the clock. Tokio's timers tick in milliseconds and spinning would take the processor from the program
+/// that is measured, so a thread of its own sleeps from one to the next.
+#[derive(Clone)]
+struct Pace {
+    begun: Instant,
+    step: Duration,
+    released: Arc<Semaphore>,
+}
+
+impl Pace {
+    fn start(begun: Instant, step: Duration, count: usize) -> Self {
+        let pace = Self { begun, step, released: Arc::new(Semaphore::new(0)) };
+        let clock = pace.clone();
+        std::thread::spawn(move || {
+            for index in 0..count {
+                std::thread::sleep(clock.due(index).saturating_duration_since(Instant::now()));
+                clock.released.add_permits(1);
+            }
+            // Whoever waits now finds that there is none left.
+            clock.released.close();
+        });
+        pace
     }
-    while Instant::now() < due {
-        tokio::task::yield_now().await;
+
+    fn due(&self, index: usize) -> Instant {
+        self.begun + self.step.mul_f64(f64::from(u32::try_from(index).expect("fewer requests")))
+    }
+
+    /// Waits until one more request may leave, or all have left.
+    async fn next(&self) {
+        if let Ok(permit) = self.released.acquire().await {
+            permit.forget();
+        }
     }
 }

@@ -78,10 +78,14 @@ impl Bench {
     }
 
     async fn half_rate(&mut self, rate: f64) {
-        let (mut ours, mut disk) = (Vec::new(), Vec::new());
+        let (mut ours, mut bare, mut disk) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..self.rounds {
             let folder = fresh_folder("disk");
             let probe = || millis(&fdatasync(&folder, 1000), 0.99);
+            let yardstick = Program::yardstick(&fresh_folder("yardstick"));
+            let texts = requests::texts(150 + round, 5_000 * self.scale, 0, PEOPLE);
+            bare.push(load::open(yardstick.address, 64, rate / 2.0, &texts).await.expect_only(200).millis(0.99));
+            drop(yardstick);
             let program = self.fresh_program("half-rate", PEOPLE).await;
             let texts = requests::texts(100 + round, 5_000 * self.scale, 0, PEOPLE);
             self.model.stall();
@@ -93,6 +97,7 @@ impl Bench {
         }
         let (ours, disk) = (median(ours), median(disk));
         self.report.plain("fdatasync of 4 KiB, p99", disk, "ms");
+        self.report.plain("bare handler at that rate, p99", median(bare), "ms");
         self.report.plain("acknowledgement at half the maximal rate, p99", ours, "ms");
         self.report.bounded("p99 against fdatasync", ours / disk, "times", Bounds::AtMost { floor: 5.0, aim: 2.0 });
     }
