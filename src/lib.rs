@@ -6,9 +6,10 @@
 //! 2. [`store`], [`gateway`] and [`model`] are the three ports: where data rests, carriers, language models. Their adapters are
 //!    private.
 //! 3. [`service`] holds the use cases, in the order in which a text meets them: it is received, replied to, delivered.
-//! 4. [`worker`] leases what is due and hands it to a service; [`http`] is the doors.
-//! 5. [`app`] joins all of it, and is the only module that does.
-//! 6. [`cli`] is the commands, one file each; the executable calls [`cli::run`] and nothing else.
+//! 4. [`toolset`] offers the services as tools, to our agents and to MCP clients.
+//! 5. [`worker`] leases what is due and hands it to a service; [`http`] is the doors.
+//! 6. [`app`] joins all of it, and is the only module that does.
+//! 7. [`cli`] is the commands, one file each; the executable calls [`cli::run`] and nothing else.
 //!
 //! Around them: [`config`] (settings, with the place of each value), [`clock`] (the only source of time and ids), [`lifecycle`]
 //! (signals), [`telemetry`] (logs and figures), [`http_client`] (how outgoing requests begin).
@@ -26,4 +27,5 @@ pub mod model;
 pub mod service;
 pub mod store;
 pub mod telemetry;
+pub mod toolset;
 pub mod worker;

@@ -17,5 +17,6 @@ pub mod prompt;
 pub mod receive;
 pub mod reply;
 pub mod tokens;
+pub mod tools;
 pub mod watch;
 pub mod words;

@@ -6,7 +6,14 @@ use rusqlite::Connection;
 pub(super) const APPLICATION_ID: i32 = 0x534A_4159;
 
 /// Every version's statements, the first at index 0. An applied file never changes; a test holds their hashes.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/0001_initial.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/0001_initial.sql"),
+    include_str!("../../../migrations/0002_graph.sql"),
+    include_str!("../../../migrations/0003_todos.sql"),
+    include_str!("../../../migrations/0004_schedules.sql"),
+    include_str!("../../../migrations/0005_steps.sql"),
+    include_str!("../../../migrations/0006_summaries.sql"),
+];
 
 /// The version that these migrations lead to.
 pub(super) fn latest(migrations: &[&str]) -> u32 {
