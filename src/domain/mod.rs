@@ -15,6 +15,7 @@ pub mod message;
 pub mod phone;
 pub mod segment;
 pub mod time;
+pub mod todo;
 pub mod token;
 pub mod turn;
 pub mod user;

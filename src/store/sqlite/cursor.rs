@@ -15,6 +15,7 @@ pub(super) enum Listing {
     MessagesOfAll,
     Jobs,
     Tokens,
+    Todos,
 }
 
 /// The last entry's place: what it is sorted by.

@@ -22,6 +22,8 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod todos;
+mod todos_port;
 mod tokens;
 mod turn_end;
 mod turn_views;

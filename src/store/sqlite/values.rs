@@ -13,6 +13,7 @@ use crate::domain::ledger::Credits;
 use crate::domain::message::Role;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
+use crate::domain::todo::{Priority, TodoId};
 use crate::domain::turn::{Refusal, TurnState};
 
 /// A stored value that is not what its column holds.
@@ -86,6 +87,19 @@ impl FromSql for Timestamp {
     }
 }
 
+impl ToSql for TodoId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.number().into())
+    }
+}
+
+impl FromSql for TodoId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        Self::new(number).ok_or(FromSqlError::OutOfRange(number))
+    }
+}
+
 impl ToSql for Credits {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.0.into())
@@ -154,6 +168,7 @@ macro_rules! word_column {
 word_column!(TurnState, TurnState::parse);
 word_column!(Refusal, Refusal::parse);
 word_column!(OutboundState, OutboundState::parse);
+word_column!(Priority, Priority::parse);
 word_column!(DeliveryStatus, DeliveryStatus::parse);
 word_column!(Role, |word| [Role::External, Role::Assistant].into_iter().find(|role| role.as_str() == word));
 

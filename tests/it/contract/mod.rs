@@ -15,6 +15,7 @@ mod isolation;
 mod jobs;
 mod listings;
 mod sqlite_file;
+mod todos;
 mod turns;
 
 use fixture::Fixture;
@@ -119,6 +120,20 @@ contract! {
         preferences_change_field_by_field,
         what_callers_send_along_is_kept_apart_and_bounded,
         marks_never_go_back,
+    }
+    todos {
+        an_item_comes_back_as_it_was_written,
+        a_number_is_never_used_again,
+        an_equal_open_item_is_returned_and_not_doubled,
+        sixteen_at_once_write_an_equal_item_once_and_different_ones_each,
+        a_full_list_refuses_and_a_deletion_makes_room,
+        an_item_changes_field_by_field,
+        an_item_takes_its_parts_along,
+        items_are_listed_by_all_that_is_asked,
+        the_mean_is_of_whole_seconds_of_what_is_done,
+        an_import_keeps_times_and_parts_and_a_repeat_adds_nothing,
+        another_persons_numbers_give_nothing,
+        whatever_two_people_do_their_lists_are_those_of_a_simple_model,
     }
     turns {
         a_turn_is_leased_answered_and_over,
