@@ -2,3 +2,6 @@
 //!
 //! The trait is [`crate::service::tools::ToolSet`], since the agent loop works with it. Nothing here knows MCP; `mcp` serves the
 //! same sets to outside clients. A tool takes the person from its context and never from its arguments.
+
+pub mod arguments;
+mod schema;
