@@ -13,6 +13,8 @@ pub mod job;
 pub mod ledger;
 pub mod message;
 pub mod phone;
+pub mod quiet_hours;
+pub mod schedule;
 pub mod segment;
 pub mod time;
 pub mod todo;
