@@ -6,15 +6,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use figment::value::Value;
-use serde_json::Map;
-
 use super::Config;
 use super::draft::Draft;
+use super::mcp_servers::McpServers;
 use super::problem::{LoadError, Note, Problem};
 use super::provenance::{Layer, Origin, Provenance, Setting};
 use super::variables::{Target, Variable, target};
-use super::{dotenv, extract, keys, text, toml_file, validate, yaml};
+use super::{dotenv, extract, keys, mcp_servers, text, toml_file, validate, yaml};
+use figment::value::Value;
 
 /// Whether secrets must be good enough to guard a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,8 +104,6 @@ pub struct Loaded {
     pub provenance: Provenance,
     /// What its owner should know.
     pub notes: Vec<Note>,
-    /// `mcpServers` of the YAML file as JSON, placeholders and all.
-    pub mcp_servers: Map<String, serde_json::Value>,
 }
 
 /// One line of `config show`.
@@ -125,7 +122,7 @@ pub struct Shown<'a> {
 }
 
 impl Provenance {
-    /// Every key with its value in effect, in alphabetical order.
+    /// Every key with its value in effect, in alphabetical order; then the servers of the YAML file, in its order.
     #[must_use]
     pub fn shown(&self) -> Vec<Shown<'_>> {
         let mut names: Vec<String> = keys::all().map(|(key, _)| key.to_owned()).collect();
@@ -138,7 +135,15 @@ impl Provenance {
         }
         names.sort_unstable();
         names.dedup();
-        names.into_iter().filter_map(|key| self.shown_key(key)).collect()
+        let mut shown: Vec<Shown<'_>> = names.into_iter().filter_map(|key| self.shown_key(key)).collect();
+        shown.extend(self.servers().iter().map(|(key, setting)| Shown {
+            key: key.clone(),
+            value: Some(setting.shown()),
+            setting: Some(setting),
+            inherited_from: None,
+            overrode: Vec::new(),
+        }));
+        shown
     }
 
     fn shown_key(&self, key: String) -> Option<Shown<'_>> {
@@ -239,6 +244,18 @@ fn lay(sources: &Sources, files: &Files, mut draft: Draft) -> Result<Loaded, Loa
     let dotenv = env_file.as_ref().map_or(&[][..], |(_, file)| &file.variables);
     let profile = profile(sources, &[&server, yaml_env, &environment, dotenv]);
 
+    let servers = match &yaml {
+        // A process that runs as one of the servers is nobody's client.
+        Some((path, file)) if sources.server.is_none() => {
+            let layers = [yaml_env, &environment, dotenv];
+            let variable = |name: &str| {
+                layers.iter().find_map(|layer| layer.iter().rev().find(|variable| variable.name == name)).map(|found| found.value.clone())
+            };
+            mcp_servers::read(&file.servers, path, &variable, &sources.environment, &mut draft)
+        }
+        _ => McpServers::default(),
+    };
+
     draft.lay_toml(toml_file::read(keys::EMBEDDED).entries, Layer::Embedded, None, "");
     if let Some((path, mut file)) = config {
         for (line, message) in std::mem::take(&mut file.errors) {
@@ -258,7 +275,6 @@ fn lay(sources: &Sources, files: &Files, mut draft: Draft) -> Result<Loaded, Loa
         draft.lay_variables(file.variables, Layer::DotEnv, Some(path));
     }
     draft.lay_variables(environment, Layer::Environment, None);
-    let mut mcp_servers = Map::new();
     if let Some((path, file)) = yaml {
         for (line, name, message) in file.errors {
             let origin = Origin { layer: Layer::Yaml, file: Some(path.to_owned()), line: Some(line), name };
@@ -271,17 +287,17 @@ fn lay(sources: &Sources, files: &Files, mut draft: Draft) -> Result<Loaded, Loa
         }
         draft.lay_variables(file.env, Layer::Yaml, Some(path));
         draft.lay_variables(server, Layer::Server, Some(path));
-        mcp_servers = file.servers;
     }
     lay_own(sources, &mut draft);
 
     report_placeholders(&mut draft);
     let config = extract::extract(&mut draft).map(|mut config| {
+        config.mcp_servers = servers;
         validate::validate(&mut config, &mut draft, sources.secrets);
         config
     });
     match config {
-        Some(config) if draft.problems.is_empty() => Ok(Loaded { config, provenance: draft.provenance, notes: draft.notes, mcp_servers }),
+        Some(config) if draft.problems.is_empty() => Ok(Loaded { config, provenance: draft.provenance, notes: draft.notes }),
         _ => {
             draft.problems.sort_by_key(|problem| problem.origin.as_ref().map(|origin| (origin.layer, origin.line)));
             Err(LoadError { problems: draft.problems, notes: draft.notes, provenance: draft.provenance })
@@ -329,10 +345,10 @@ fn server(sources: &Sources, yaml: Option<(&Path, &yaml::YamlFile)>, draft: &mut
         draft.problems.push(Problem::new(format!("there is no server {name:?}, because there is no YAML file")).at(&origin));
         return Vec::new();
     };
-    if let Some(variables) = file.server_env.get(name) {
-        return variables.clone();
+    if let Some(server) = file.servers.iter().find(|server| server.name == *name) {
+        return server.env.clone();
     }
-    let nearest = nearest_of(name, file.server_env.keys());
+    let nearest = nearest_of(name, file.servers.iter().map(|server| &server.name));
     let problem = Problem::new(format!("mcpServers of {} has no {name:?}", path.display())).at(&origin);
     draft.problems.push(problem.nearest(nearest));
     Vec::new()

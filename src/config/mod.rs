@@ -12,6 +12,7 @@ mod draft;
 mod extract;
 mod keys;
 mod load;
+pub mod mcp_servers;
 mod problem;
 mod provenance;
 pub mod robustness;

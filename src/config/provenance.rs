@@ -159,6 +159,7 @@ fn without_password(text: &str) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct Provenance {
     settings: BTreeMap<String, Vec<Setting>>,
+    servers: Vec<(String, Setting)>,
 }
 
 impl Provenance {
@@ -181,6 +182,15 @@ impl Provenance {
 
     pub(super) fn below(&self, key: &str, layer: Layer) -> Option<&Setting> {
         self.settings.get(key)?.iter().rev().find(|setting| setting.origin.layer < layer)
+    }
+
+    /// What is shown of `mcpServers`, without their secrets.
+    pub(super) fn servers(&self) -> &[(String, Setting)] {
+        &self.servers
+    }
+
+    pub(super) fn push_server(&mut self, key: String, setting: Setting) {
+        self.servers.push((key, setting));
     }
 
     pub(super) fn push(&mut self, key: String, setting: Setting) {

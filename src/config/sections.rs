@@ -13,6 +13,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::mcp_servers::McpServers;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::AgentId;
 use crate::domain::phone::{NumberCheck, PhoneRules, UnknownRegion};
@@ -40,6 +41,9 @@ pub struct Config {
     pub catch_up: CatchUp,
     pub gateways: Gateways,
     pub mcp: Mcp,
+    /// `mcpServers` of the YAML file.
+    #[serde(skip)]
+    pub mcp_servers: McpServers,
 }
 
 /// Declares plain sections: every field public, unknown keys refused.

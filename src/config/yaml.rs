@@ -1,11 +1,10 @@
-//! The YAML file: `env:` as variables, `mcpServers:` kept for the tool sets, everything else left alone.
+//! The YAML file: `env:` as variables, `mcpServers:` with their lines, everything else left alone.
 //!
 //! Values are taken from the parser's events as their source text, so `0123` and `+15550009999` stay what they are; a typed
 //! reader would make numbers of them.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle};
 
 use super::variables::Variable;
@@ -15,14 +14,23 @@ use super::variables::Variable;
 pub(super) struct YamlFile {
     /// The `env:` section.
     pub(super) env: Vec<Variable>,
-    /// `mcpServers`, each as JSON.
-    pub(super) servers: Map<String, Value>,
-    /// The `env` of each of these.
-    pub(super) server_env: BTreeMap<String, Vec<Variable>>,
+    /// `mcpServers`, in the file's order.
+    pub(super) servers: Vec<Server>,
     /// The other sections, which nobody here reads.
     pub(super) ignored: Vec<String>,
     /// Line, name where there is one, and what is wrong.
     pub(super) errors: Vec<(usize, String, String)>,
+}
+
+/// One entry of `mcpServers`, as it is written.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) line: usize,
+    /// Its settings, those of a merged mapping below its own.
+    pub(super) fields: Vec<(String, Node)>,
+    pub(super) env: Vec<Variable>,
+    pub(super) headers: Vec<Variable>,
 }
 
 /// Nodes that one file may hold, aliases counted each time: LibreChat's own example has under a thousand.
@@ -31,8 +39,8 @@ const MAX_NODES: usize = 100_000;
 const MAX_DEPTH: usize = 48;
 
 #[derive(Debug, Clone)]
-struct Node {
-    line: usize,
+pub(super) struct Node {
+    pub(super) line: usize,
     content: Content,
 }
 
@@ -44,14 +52,26 @@ enum Content {
 }
 
 impl Node {
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Scalar { text, .. } => Some(text),
             _ => None,
         }
     }
 
-    fn is_null(&self) -> bool {
+    pub(super) fn items(&self) -> Option<&[Node]> {
+        match &self.content {
+            Content::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Whether it stands without quotes, so that `true` is no text.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.content, Content::Scalar { plain: true, .. })
+    }
+
+    pub(super) fn is_null(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
@@ -69,41 +89,6 @@ impl Node {
             Content::List(items) => 1 + items.iter().map(Self::depth).max().unwrap_or(0),
             Content::Map(fields) => 1 + fields.iter().map(|(name, value)| name.depth().max(value.depth())).max().unwrap_or(0),
         }
-    }
-
-    /// As JSON; below `text` every scalar is text, as in `env` and `headers`, where `007` is no number.
-    fn to_json(&self, text: bool) -> Value {
-        match &self.content {
-            Content::Scalar { text: source, plain } if *plain && !text => typed(source),
-            Content::Scalar { text: source, .. } => source.as_str().into(),
-            Content::List(items) => items.iter().map(|item| item.to_json(text)).collect(),
-            Content::Map(fields) => fields
-                .iter()
-                .filter_map(|(name, value)| {
-                    let name = name.text()?;
-                    Some((name.to_owned(), value.to_json(text || matches!(name, "env" | "headers"))))
-                })
-                .collect::<Map<_, _>>()
-                .into(),
-        }
-    }
-}
-
-/// A plain scalar by YAML 1.2's core schema, as far as settings of servers need it.
-fn typed(source: &str) -> Value {
-    match source {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => true.into(),
-        "false" | "False" | "FALSE" => false.into(),
-        _ if source.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '-' | '+' | '.')) => {
-            let number = source.strip_prefix('+').unwrap_or(source);
-            number
-                .parse::<i64>()
-                .map(Value::from)
-                .or_else(|_no_integer| number.parse::<f64>().map(Value::from))
-                .unwrap_or_else(|_no_number| source.into())
-        }
-        _ => source.into(),
     }
 }
 
@@ -144,22 +129,44 @@ fn read_servers(section: &Node, file: &mut YamlFile) {
         }
         return;
     };
-    for (name, server) in servers {
-        let Some(name) = name.text() else {
-            file.errors.push((name.line, "mcpServers".to_owned(), "a server's name must be text".to_owned()));
+    for (name_node, server) in servers {
+        let name_line = name_node.line;
+        let Some(name) = name_node.text() else {
+            file.errors.push((name_line, "mcpServers".to_owned(), "a server's name must be text".to_owned()));
             continue;
         };
-        let mut env = Vec::new();
-        if let Content::Map(fields) = &server.content {
-            for (_, value) in fields.iter().filter(|(field, _)| field.text() == Some("env")) {
-                env = variables(value, "env", &mut file.errors);
-            }
-        } else {
+        let Content::Map(_) = &server.content else {
             file.errors.push((server.line, format!("mcpServers.{name}"), "must hold the server's settings".to_owned()));
-        }
-        file.server_env.insert(name.to_owned(), env);
-        file.servers.insert(name.to_owned(), server.to_json(false));
+            continue;
+        };
+        let fields = fields(server);
+        let section = |section: &str, errors: &mut Vec<(usize, String, String)>| {
+            fields.iter().find(|(field, _)| field == section).map_or_else(Vec::new, |(_, value)| variables(value, section, errors))
+        };
+        let (env, headers) = (section("env", &mut file.errors), section("headers", &mut file.errors));
+        file.servers.push(Server { name: name.to_owned(), line: name_line, fields, env, headers });
     }
+}
+
+/// The fields of a mapping whose names are text, those of merged mappings after its own.
+fn fields(mapping: &Node) -> Vec<(String, Node)> {
+    let Content::Map(written) = &mapping.content else { return Vec::new() };
+    let mut own: Vec<(String, Node)> = Vec::new();
+    let mut merged = Vec::new();
+    for (name, value) in written {
+        match (name.text(), &value.content) {
+            (Some("<<"), Content::Map(_)) => merged.extend(fields(value)),
+            (Some("<<"), Content::List(items)) => merged.extend(items.iter().flat_map(fields)),
+            (Some(name), _) => own.push((name.to_owned(), value.clone())),
+            (None, _) => {}
+        }
+    }
+    for (name, value) in merged {
+        if own.iter().all(|(known, _)| *known != name) {
+            own.push((name, value));
+        }
+    }
+    own
 }
 
 /// A section of variables. Nothing at all and a collection are no values: an empty text is written `""`.
@@ -264,8 +271,6 @@ fn tree(text: &str) -> Result<Option<Node>, (usize, String)> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
-
     use std::fmt::Write as _;
 
     use super::*;
@@ -310,12 +315,25 @@ mod tests {
         );
         assert_eq!(file.errors, []);
         assert_eq!(file.ignored, ["version", "cache", "endpoints"]);
-        let memory = json!({
-            "command": "npx", "args": ["-y", 7, 3], "timeout": 30000, "chatMenu": false,
-            "env": {"MCP_USER_ID": "{{LIBRECHAT_USER_ID}}", "NUMBER": "007"}, "headers": {"X-A": "1"},
-        });
-        assert_eq!(file.servers["memory"], memory);
-        assert_eq!(file.server_env["memory"].iter().map(|variable| variable.line.unwrap()).collect::<Vec<_>>(), [12, 13]);
+        let [memory] = file.servers.as_slice() else { panic!("{:?}", file.servers) };
+        assert_eq!((memory.name.as_str(), memory.line), ("memory", 6));
+        let names: Vec<(&str, usize)> = memory.fields.iter().map(|(name, value)| (name.as_str(), value.line)).collect();
+        assert_eq!(names, [("command", 7), ("args", 8), ("timeout", 9), ("chatMenu", 10), ("env", 12), ("headers", 14)]);
+        let args: Vec<&str> = memory.fields[1].1.items().unwrap().iter().filter_map(Node::text).collect();
+        assert_eq!(args, ["-y", "007", "3"]);
+        let pairs = |variables: &[Variable]| -> Vec<(String, String, usize)> {
+            variables.iter().map(|one| (one.name.clone(), one.value.clone(), one.line.unwrap())).collect()
+        };
+        let pair = |name: &str, value: &str, line| (name.to_owned(), value.to_owned(), line);
+        assert_eq!(pairs(&memory.env), [pair("MCP_USER_ID", "{{LIBRECHAT_USER_ID}}", 12), pair("NUMBER", "007", 13)]);
+        assert_eq!(pairs(&memory.headers), [pair("X-A", "1", 14)]);
+    }
+
+    #[test]
+    fn a_server_merges_what_it_does_not_say_itself() {
+        let file = read("base: &base\n  timeout: 5\n  command: a\nmcpServers:\n  x:\n    <<: *base\n    command: b\n");
+        let fields: Vec<(&str, &str)> = file.servers[0].fields.iter().map(|(name, value)| (name.as_str(), value.text().unwrap())).collect();
+        assert_eq!(fields, [("command", "b"), ("timeout", "5")]);
     }
 
     #[test]

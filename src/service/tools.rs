@@ -110,6 +110,12 @@ pub trait ToolSet: Send + Sync + 'static {
     /// Calls one of them. A write is one atomic unit, so a caller that goes away leaves nothing half done.
     async fn call(&self, context: &ToolContext, name: &str, arguments: JsonObject) -> ToolOutcome;
 
+    /// What a model should know of the set as a whole, where the host lets an outside server say it. It is the server's text, so
+    /// in a prompt it stands as data.
+    async fn instructions(&self, _context: &ToolContext) -> Option<String> {
+        None
+    }
+
     /// What can be read by URI.
     fn resources(&self) -> &'static [ResourceDefinition] {
         &[]

@@ -316,11 +316,3 @@ fn a_signature_can_be_checked_with_any_secret() {
     world.sources.secrets = SecretStrength::Any;
     assert_eq!(world.config().gateways.twilio.auth_token.expose_secret(), "12345");
 }
-
-#[test]
-fn servers_of_the_yaml_file_are_kept_with_their_placeholders() {
-    let loaded = World::yaml("mcpServers:\n  memory:\n    url: http://x/mcp\n    headers:\n      X-User-Id: \"{{LIBRECHAT_USER_ID}}\"\n")
-        .load()
-        .unwrap();
-    assert_eq!(loaded.mcp_servers["memory"]["headers"]["X-User-Id"], "{{LIBRECHAT_USER_ID}}");
-}

@@ -203,7 +203,7 @@ fn placeholders_that_nothing_filled_in_are_found() {
         noted[0].to_string(),
         ".env:1: MCP_USER_ID: holds the placeholder ${X}, which nothing fills in; a higher layer sets mcp.user_id"
     );
-    World::yaml("mcpServers:\n  a:\n    env:\n      MCP_USER_ID: \"{{USER_ID}}\"\n").config();
+    World::yaml("mcpServers:\n  a:\n    command: x\n    env:\n      MCP_USER_ID: \"{{USER_ID}}\"\n").config();
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod layers;
 mod mistakes;
 mod reference;
 mod robustness;
+mod servers;
 
 use std::path::PathBuf;
 

@@ -33,6 +33,8 @@ fn every_key_of_the_file_is_a_field_and_every_field_a_key() {
     for agent in ["instructions", "endpoint", "model", "name"] {
         assert!(fields.remove(agent), "{agent}");
     }
+    // The YAML file's own section.
+    assert!(fields.remove("mcp_servers"));
     assert_eq!(fields, named);
 }
 
