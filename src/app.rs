@@ -29,13 +29,14 @@ use crate::service::people::People;
 use crate::service::prompt::PromptTemplate;
 use crate::service::receive::Receiver;
 use crate::service::reply::Replier;
+use crate::service::summarise::Summariser;
 use crate::service::tokens::Tokens;
 use crate::service::watch::{Wake, Watch};
 use crate::service::words::Words;
 use crate::store::{self, Owner, SharedStore};
 use crate::worker::deliveries::DeliveryWork;
 use crate::worker::turns::TurnWork;
-use crate::worker::{AtDrain, InFlight, Runner, catch_up, renew};
+use crate::worker::{AtDrain, InFlight, Runner, catch_up, renew, summaries};
 
 /// Everything, open.
 pub struct App {
@@ -71,6 +72,7 @@ pub struct App {
     turns: Runner<TurnWork>,
     deliveries: Runner<DeliveryWork>,
     catch_up: Arc<CatchUp>,
+    summariser: Arc<Summariser>,
 }
 
 impl App {
@@ -124,6 +126,7 @@ impl App {
             )
             .with_default_gateway(default_gateway),
         );
+        let summariser = Arc::new(Summariser::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), Arc::clone(&models)));
         let replier = Arc::new(Replier::new(
             Arc::clone(&store),
             clock.clone(),
@@ -132,6 +135,7 @@ impl App {
             template,
             Arc::clone(&watch),
             Arc::clone(&wake_deliveries),
+            Arc::clone(&summariser),
         ));
         let deliverer =
             Arc::new(Deliverer::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), gateways.clone(), Arc::clone(&health)));
@@ -158,6 +162,7 @@ impl App {
                 AtDrain::FinishDue,
             ),
             catch_up: Arc::new(CatchUp::new(Arc::clone(&store), clock.clone(), Arc::clone(&receiver))),
+            summariser,
             receiver,
             watch,
             health,
@@ -184,6 +189,7 @@ impl App {
             let every = Duration::from_secs(u64::from(minutes) * 60);
             tokio::spawn(catch_up::run(Arc::clone(&self.catch_up), self.gateways.clone(), every, stop.drain.clone()))
         });
+        let summaries = tokio::spawn(summaries::run(Arc::clone(&self.summariser), stop.drain.clone()));
         // Deliveries drain when the turns have: a reply that was still made is still sent.
         let turns_ended = CancellationToken::new();
         let turns = async {
@@ -194,6 +200,7 @@ impl App {
         if let Some(catch_up) = catch_up {
             let _ended = catch_up.await;
         }
+        let _ended = summaries.await;
         renewing.cancel();
         let _ended = renewal.await;
         if let Err(error) = self.store.release_owner(&self.owner).await {
@@ -208,7 +215,7 @@ impl App {
     pub async fn drain(&self) -> Result<(), store::StoreError> {
         use crate::worker::Step;
         while self.turns.step().await? != Step::Idle || self.deliveries.step().await? != Step::Idle {}
-        Ok(())
+        summaries::drain(&self.summariser).await
     }
 
     /// The services as the doors use them.

@@ -32,6 +32,8 @@ pub struct Config {
     pub people: People,
     pub conversations: Conversations,
     pub prompt: Prompt,
+    pub recall: Recall,
+    pub summary: Summary,
     pub endpoints: Endpoints,
     pub agents: Agents,
     pub balance: Balance,
@@ -81,6 +83,10 @@ section!(/// `conversations`: when one is continued, what makes a turn, what a p
 Conversations { reuse_days: u32, debounce_ms: u64, debounce_max_ms: u64, history_tokens: usize, history_messages: usize });
 section!(/// `prompt`: what a model is told first.
 Prompt { system: String });
+section!(/// `recall`: what of a person's memory a prompt holds.
+Recall { enabled: bool, tokens: usize, facts: usize });
+section!(/// `summary`: what is kept of a long conversation's older part.
+Summary { enabled: bool, messages: usize, tokens: usize, input_tokens: usize, seconds: u64 });
 section!(/// `balance`: credits.
 Balance { enabled: bool, start_credits: i64, refill_credits: i64, refill_hours: u32, segment_credits: i64 });
 section!(/// `limits`: what holds with and without balance.

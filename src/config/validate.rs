@@ -136,11 +136,17 @@ impl Check<'_> {
     }
 
     fn numbers(&mut self, config: &Config) {
-        let at_least_one: [(&str, u64); 12] = [
+        let at_least_one: [(&str, u64); 18] = [
             ("server.body_limit_bytes", config.server.body_limit_bytes as u64),
             ("storage.sqlite.readers", config.storage.sqlite.readers as u64),
             ("external_api.wait_seconds", config.external_api.wait_seconds),
             ("conversations.history_messages", config.conversations.history_messages as u64),
+            ("recall.tokens", config.recall.tokens as u64),
+            ("recall.facts", config.recall.facts as u64),
+            ("summary.messages", config.summary.messages as u64),
+            ("summary.tokens", config.summary.tokens as u64),
+            ("summary.input_tokens", config.summary.input_tokens as u64),
+            ("summary.seconds", config.summary.seconds),
             ("limits.text_characters", config.limits.text_characters as u64),
             ("sms.segments_per_message", config.sms.segments_per_message.into()),
             ("sms.max_messages", config.sms.max_messages.into()),

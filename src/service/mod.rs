@@ -16,6 +16,7 @@ pub mod people;
 pub mod prompt;
 pub mod receive;
 pub mod reply;
+pub mod summarise;
 pub mod tokens;
 pub mod tools;
 pub mod watch;

@@ -12,6 +12,7 @@ use super::backoff::Backoff;
 use super::compose::max_characters;
 use super::outgoing::outgoing;
 use super::prompt::{self, Budget, Channel, Facts, PromptInput, PromptTemplate};
+use super::summarise::Summariser;
 use super::watch::{Show, Wake, Watch};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -19,7 +20,7 @@ use crate::domain::ledger::{Credits, Refill, Usage};
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{LeasedTurn, NewReply, Refusal, TurnEnd};
 use crate::model::{Completion, CompletionRequest, ModelError, Models, PromptMessage, Resolved, estimate_tokens};
-use crate::store::{BalanceRules, DailyLimits, Notice, Reservation, SharedStore, StoreError, TurnOutcome, TurnRelease};
+use crate::store::{BalanceRules, DailyLimits, Notice, Recent, Reservation, SharedStore, StoreError, TurnOutcome, TurnRelease};
 
 /// How often a turn is begun that never ends, neither well nor badly: it may be what ends the process.
 const MOST_STARTS: u32 = 20;
@@ -33,6 +34,7 @@ pub struct Replier {
     template: PromptTemplate,
     watch: Arc<Watch>,
     wake_deliveries: Arc<Wake>,
+    summariser: Arc<Summariser>,
     backoff: Backoff,
 }
 
@@ -53,9 +55,10 @@ impl Replier {
         template: PromptTemplate,
         watch: Arc<Watch>,
         wake_deliveries: Arc<Wake>,
+        summariser: Arc<Summariser>,
     ) -> Self {
         let backoff = Backoff::new(&config.worker);
-        Self { store, clock, config, models, template, watch, wake_deliveries, backoff }
+        Self { store, clock, config, models, template, watch, wake_deliveries, summariser, backoff }
     }
 
     /// The limits that hold today.
@@ -79,6 +82,7 @@ impl Replier {
             Attempt::Outcome(outcome) => self.complete(&turn, outcome, &show, began.elapsed()).await,
             Attempt::Release(release) => self.release(&turn, release, &show).await,
         }
+        self.summariser.turn_ended(turn.lease.turn_id);
         self.watch.person_changed(turn.user.id);
     }
 
@@ -128,11 +132,12 @@ impl Replier {
     ) -> Result<Result<Vec<PromptMessage>, String>, StoreError> {
         let settings = &self.config.conversations;
         let first = turn.texts.iter().filter_map(|text| text.sequence).min().unwrap_or(1);
-        let history = if first > 1 && settings.history_messages > 0 {
+        let recent = if first > 1 && settings.history_messages > 0 {
             self.store.recent_messages(turn.user.id, turn.conversation.id, first, settings.history_messages).await?
         } else {
-            Vec::new()
+            Recent::default()
         };
+        self.summariser.look(turn, &recent);
         let zone = turn.user.preferences.time_zone.as_deref().unwrap_or(&self.config.people.time_zone);
         let facts = Facts {
             name: &turn.user.name,
@@ -148,7 +153,9 @@ impl Replier {
             facts,
             agent_instructions: resolved.agent.as_ref().map(|agent| &*agent.instructions),
             additional_instructions: turn.request.additional_instructions.as_deref(),
-            history: &history,
+            remembered: None,
+            summary: self.summariser.shown(&recent),
+            history: &recent.messages,
             texts: &turn.texts,
             budget: Budget { tokens: settings.history_tokens, messages: settings.history_messages },
         };

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Page, PageRequest, StoreResult};
+use super::{Page, PageRequest, Recent, StoreResult};
 use crate::domain::conversation::Conversation;
 use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::message::Message;
@@ -50,11 +50,11 @@ pub trait Conversations {
     /// [`super::StoreError::InvalidCursor`]; [`super::StoreError::Unavailable`].
     async fn list_messages(&self, user_id: UserId, filter: MessageFilter, page: PageRequest) -> StoreResult<Page<Message>>;
 
-    /// The newest messages of a conversation that stand before that place, oldest first: what a prompt recalls. Left out are
-    /// texts that no model was to answer (consent words, commands, what was only recorded) and fixed answers of ours; texts
+    /// The newest messages of a conversation that stand before that place, oldest first, and the summary of what is older: what
+    /// a prompt recalls, as of one moment. Left out are texts that no model was to answer (consent words, commands, what was only recorded) and fixed answers of ours; texts
     /// whose answer failed or was refused are there.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
-    async fn recent_messages(&self, user_id: UserId, id: ConversationId, before_sequence: i64, limit: usize) -> StoreResult<Vec<Message>>;
+    async fn recent_messages(&self, user_id: UserId, id: ConversationId, before_sequence: i64, limit: usize) -> StoreResult<Recent>;
 }

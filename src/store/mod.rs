@@ -18,6 +18,7 @@ mod jobs;
 mod outbox;
 mod people;
 mod sqlite;
+mod summaries;
 mod todos;
 mod tokens;
 mod turns;
@@ -34,6 +35,7 @@ pub use inbox::{Accepted, Action, ApiRepeat, Consent, ConversationTarget, Deboun
 pub use jobs::{JobFilter, Jobs};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
 pub use people::People;
+pub use summaries::{NewSummary, Recent, Summaries, Summary};
 pub use todos::{AddedTodo, ChangedTodo, ImportedTodo, ImportedTodos, NewTodo, TodoFilter, Todos};
 pub use tokens::Tokens;
 pub use turns::{BalanceRules, CompletedTurn, DailyLimits, Notice, Reservation, TurnOutcome, TurnRelease, Turns};
@@ -238,9 +240,12 @@ pub trait Upkeep {
 }
 
 /// Everything a backend must do.
-pub trait Store: Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Upkeep + Send + Sync + 'static {}
+pub trait Store:
+    Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Summaries + Upkeep + Send + Sync + 'static
+{
+}
 
-impl<T: Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Upkeep + Send + Sync + 'static> Store for T {}
+impl<T: Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Summaries + Upkeep + Send + Sync + 'static> Store for T {}
 
 /// A store that is open.
 pub type SharedStore = Arc<dyn Store>;

@@ -4,6 +4,7 @@
 //! same answer to the same prompt. It is there to show the whole path, and to test it.
 
 mod arithmetic;
+mod summary;
 
 use std::fmt::Write as _;
 
@@ -46,6 +47,9 @@ fn answer(prompt: &[PromptMessage]) -> String {
         return format!("{WHAT_I_AM} {WHAT_I_CAN}");
     };
     let system = of(Speaker::System).next().unwrap_or_default();
+    if summary::is_asked_for(system) {
+        return summary::of(text);
+    }
     let reply = reply(text, &said, system);
     // Whoever meets it for the first time is told at once what it is.
     if of(Speaker::Assistant).next().is_none() && !reply.contains(WHAT_I_AM) { format!("{reply} {WHAT_I_AM}") } else { reply }
@@ -60,7 +64,7 @@ fn reply(text: &str, earlier: &[&str], system: &str) -> String {
         return format!("Nice to meet you, {name}. I will remember your name in this conversation.");
     }
     if plain.has(&["what is my name", "who am i", "do you know my name", "remember my name"]) {
-        return match earlier.iter().rev().find_map(|text| name_in(text)) {
+        return match earlier.iter().rev().find_map(|text| name_in(text)).or_else(|| summary::shown(system).and_then(name_in)) {
             Some(name) => format!("Your name is {name}."),
             None => "You have not told me your name in this conversation. Say \"my name is …\" and I will remember it.".to_owned(),
         };

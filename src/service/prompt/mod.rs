@@ -6,6 +6,8 @@
 //! answer failed and the next. Many chat templates of local models refuse a prompt whose sides do not alternate, and to a model the
 //! joined lines read as they did on the phone.
 
+pub mod data;
+
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
@@ -18,10 +20,16 @@ use crate::model::{PromptMessage, Speaker};
 
 pub use crate::model::estimate_tokens;
 
+use self::data::Data;
+
 /// Tokens that a chat template puts around a message, counted with its text.
 const AROUND_A_MESSAGE: i64 = 4;
 /// The name of the one template in its environment.
 const SYSTEM: &str = "prompt.system";
+/// What a model is told stands in the section of facts …
+pub const REMEMBERED: &str = "what is remembered about the person";
+/// … and in that of the summary.
+pub const SUMMARY: &str = "summary of what was said earlier in this conversation";
 
 /// The system template, compiled once.
 #[derive(Debug)]
@@ -140,6 +148,10 @@ pub struct PromptInput<'a> {
     pub agent_instructions: Option<&'a str>,
     /// What the request added for this turn alone.
     pub additional_instructions: Option<&'a str>,
+    /// Facts from the person's memory, one a line, as [`data::tame_line`] leaves them.
+    pub remembered: Option<&'a str>,
+    /// The summary of the conversation's older part.
+    pub summary: Option<&'a str>,
     /// The messages of earlier turns, oldest first.
     pub history: &'a [Message],
     /// The turn's own texts, oldest first.
@@ -148,8 +160,9 @@ pub struct PromptInput<'a> {
     pub budget: Budget,
 }
 
-/// Builds the prompt: the system text with the instructions of the agent and of the request behind it, the newest part of the
-/// history that fits the budget, and the turn's own texts, which always stand last and whole.
+/// Builds the prompt: the system text, behind it the instructions of the agent and of the request, and what is stored (facts and
+/// the summary) as data; then the newest part of the history that fits the budget, and the turn's own texts, which always stand
+/// last and whole. All that is ours stands in the one system message: many chat templates allow no second.
 ///
 /// # Errors
 /// As [`PromptTemplate::fill`].
@@ -158,10 +171,16 @@ pub fn build(template: &PromptTemplate, input: &PromptInput<'_>) -> Result<Vec<P
     let mut system = template.fill(&input.facts)?;
     add_section(&mut system, "instructions of the agent", input.agent_instructions);
     add_section(&mut system, "additional instructions for this message", input.additional_instructions);
+    for (title, text) in [(REMEMBERED, input.remembered), (SUMMARY, input.summary)] {
+        if let Some(section) = text.and_then(|text| Data { title, text }.section()) {
+            begin_section(&mut system);
+            system.push_str(&section);
+        }
+    }
     if !system.is_empty() {
         prompt.push(PromptMessage { role: Speaker::System, content: system });
     }
-    for message in recent(input.history, input.budget) {
+    for message in window(input.history, input.budget) {
         say(&mut prompt, message);
     }
     for message in input.texts {
@@ -173,17 +192,21 @@ pub fn build(template: &PromptTemplate, input: &PromptInput<'_>) -> Result<Vec<P
 /// Adds a part of the system text between marks, so that a model sees where it begins and ends.
 fn add_section(system: &mut String, title: &str, text: Option<&str>) {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return };
-    if !system.is_empty() {
-        system.push_str("\n\n");
-    }
+    begin_section(system);
     for part in ["--- ", title, " ---\n", text, "\n--- end of ", title, " ---"] {
         system.push_str(part);
     }
 }
 
+fn begin_section(system: &mut String) {
+    if !system.is_empty() {
+        system.push_str("\n\n");
+    }
+}
+
 /// The newest messages that fit, whole, oldest first. What stands for a failure is left out, and so is an answer at the
 /// beginning whose question did not fit; only a conversation that itself began with an answer keeps it.
-fn recent(history: &[Message], budget: Budget) -> impl Iterator<Item = &Message> {
+pub fn window(history: &[Message], budget: Budget) -> impl Iterator<Item = &Message> {
     let mut left = i64::try_from(budget.tokens).unwrap_or(i64::MAX);
     let usable = |message: &&Message| !message.error && (!message.text.trim().is_empty() || !message.attachments.is_empty());
     let mut chosen: Vec<&Message> = history
@@ -218,7 +241,7 @@ fn say(prompt: &mut Vec<PromptMessage>, message: &Message) {
 }
 
 /// A message as the model sees it: its text, then a line for each attachment.
-fn content(message: &Message) -> Cow<'_, str> {
+pub(super) fn content(message: &Message) -> Cow<'_, str> {
     if message.attachments.is_empty() {
         return Cow::Borrowed(&message.text);
     }

@@ -6,11 +6,12 @@ use super::cursor::{self, Listing, Place};
 use super::fault::Outcome;
 use super::lanes;
 use super::rows;
+use super::summaries;
 use super::writer::{Unit, done};
 use crate::domain::conversation::Conversation;
 use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::message::Message;
-use crate::store::{MessageFilter, Page, PageRequest, StoreError};
+use crate::store::{MessageFilter, Page, PageRequest, Recent, StoreError};
 
 /// What is missing, when it is.
 const CONVERSATION: &str = "the conversation";
@@ -134,8 +135,8 @@ pub(super) fn list_messages(db: &Connection, user: UserId, filter: &MessageFilte
     }
 }
 
-/// The newest messages before a place, oldest first.
-pub(super) fn recent(db: &Connection, user: UserId, id: ConversationId, before: i64, limit: usize) -> Outcome<Vec<Message>> {
+/// The newest messages before a place, oldest first, with the summary of what is older.
+pub(super) fn recent(db: &Connection, user: UserId, id: ConversationId, before: i64, limit: usize) -> Outcome<Recent> {
     let mut found = db
         .prepare_cached(select_message!(
             "AND m.conversation_id = ?2 AND m.sequence < ?3 AND m.recalled ORDER BY m.slot DESC, m.entry DESC LIMIT ?4"
@@ -143,5 +144,21 @@ pub(super) fn recent(db: &Connection, user: UserId, id: ConversationId, before: 
         .query_map(params![user, id, before, i64::try_from(limit).unwrap_or(i64::MAX)], rows::message)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     found.reverse();
-    Ok(found)
+    Ok(Recent { summary: summaries::find(db, user, id)?, messages: found })
+}
+
+/// Messages behind one place and not behind another, oldest first.
+pub(super) fn between(
+    db: &Connection,
+    user: UserId,
+    id: ConversationId,
+    (after, until): (i64, i64),
+    limit: usize,
+) -> Outcome<Vec<Message>> {
+    Ok(db
+        .prepare_cached(select_message!(
+            "AND m.conversation_id = ?2 AND m.sequence > ?3 AND m.sequence <= ?4 AND m.recalled ORDER BY m.slot, m.entry LIMIT ?5"
+        ))?
+        .query_map(params![user, id, after, until, i64::try_from(limit).unwrap_or(i64::MAX)], rows::message)?
+        .collect::<rusqlite::Result<Vec<_>>>()?)
 }

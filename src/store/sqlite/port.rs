@@ -20,8 +20,8 @@ use crate::domain::turn::{FinishedTurn, LeasedTurn, TurnLease, TurnRecord};
 use crate::domain::user::{PreferenceChange, User};
 use crate::store::{
     Accepted, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Door, HeldLease, Inbox,
-    JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewInbound, Outbox, Owner, Page, PageRequest, People, Receipt, Reservation,
-    StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
+    JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewInbound, Outbox, Owner, Page, PageRequest, People, Receipt, Recent,
+    Reservation, StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
 };
 
 #[async_trait]
@@ -165,7 +165,7 @@ impl Conversations for SqliteStore {
         self.read(move |db| conversations::list_messages(db, user_id, &filter, &page)).await
     }
 
-    async fn recent_messages(&self, user_id: UserId, id: ConversationId, before_sequence: i64, limit: usize) -> StoreResult<Vec<Message>> {
+    async fn recent_messages(&self, user_id: UserId, id: ConversationId, before_sequence: i64, limit: usize) -> StoreResult<Recent> {
         self.read(move |db| conversations::recent(db, user_id, id, before_sequence, limit)).await
     }
 }

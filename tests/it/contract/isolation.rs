@@ -22,7 +22,7 @@ pub(super) async fn another_persons_ids_give_nothing(f: Fixture) {
     assert!(f.store.find_conversation(bob.user_id, ann.conversation_id).await.unwrap().is_none());
     assert!(f.store.find_turn(bob.user_id, ann.turn_id).await.unwrap().is_none());
     assert!(f.store.find_outbound(bob.user_id, sent.id).await.unwrap().is_none());
-    assert!(f.store.recent_messages(bob.user_id, ann.conversation_id, i64::MAX, 10).await.unwrap().is_empty());
+    assert!(f.store.recent_messages(bob.user_id, ann.conversation_id, i64::MAX, 10).await.unwrap().messages.is_empty());
     let filter = MessageFilter { conversation_id: Some(ann.conversation_id), search: None };
     assert!(f.store.list_messages(bob.user_id, filter, PageRequest::first(10)).await.unwrap().items.is_empty());
     let filter = MessageFilter { conversation_id: None, search: Some("secret".to_owned()) };

@@ -15,6 +15,7 @@ mod isolation;
 mod jobs;
 mod listings;
 mod sqlite_file;
+mod summaries;
 mod todos;
 mod turns;
 
@@ -134,6 +135,12 @@ contract! {
         an_import_keeps_times_and_parts_and_a_repeat_adds_nothing,
         another_persons_numbers_give_nothing,
         whatever_two_people_do_their_lists_are_those_of_a_simple_model,
+    }
+    summaries {
+        a_summary_only_moves_forward_and_is_paid_for_once,
+        one_of_several_makes_a_summary,
+        what_a_summary_is_made_of_is_what_a_prompt_recalls,
+        a_summary_belongs_to_one_conversation_of_one_person_and_goes_with_it,
     }
     turns {
         a_turn_is_leased_answered_and_over,

@@ -217,9 +217,9 @@ pub(super) async fn what_a_prompt_recalls_stands_before_the_turn(f: Fixture) {
     let turn = f.lease_one().await;
     let before = turn.texts[0].sequence.unwrap();
     let recall = |limit| f.store.recent_messages(receipt.user_id, receipt.conversation_id, before, limit);
-    let texts: Vec<_> = recall(10).await.unwrap().into_iter().map(|message| message.text).collect();
+    let texts: Vec<_> = recall(10).await.unwrap().messages.into_iter().map(|message| message.text).collect();
     assert_eq!(texts, ["one", "re: one"], "never its own texts, never later ones");
-    assert_eq!(recall(1).await.unwrap()[0].text, "re: one");
+    assert_eq!(recall(1).await.unwrap().messages[0].text, "re: one");
 }
 
 pub(super) async fn a_prompt_recalls_only_what_was_for_a_model(f: Fixture) {
@@ -250,7 +250,7 @@ pub(super) async fn a_prompt_recalls_only_what_was_for_a_model(f: Fixture) {
     let before = turn.texts[0].sequence.unwrap();
     let store = &f.store;
     let recall = |limit| async move {
-        let found = store.recent_messages(receipt.user_id, receipt.conversation_id, before, limit).await.unwrap();
+        let found = store.recent_messages(receipt.user_id, receipt.conversation_id, before, limit).await.unwrap().messages;
         found.into_iter().map(|message| message.text).collect::<Vec<_>>()
     };
     assert_eq!(recall(100).await, ["one", "re: one", "refused", "failed"]);

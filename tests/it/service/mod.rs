@@ -1,6 +1,7 @@
 //! Use cases in this process: the real store, the offline model, a gateway that only remembers, and a clock that tests move.
 
 mod bench;
+mod summaries;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -410,7 +411,7 @@ async fn words_are_no_part_of_what_a_prompt_recalls() {
     bench.exchange(ADA, "my name is Ada").await;
     let ada = bench.app.people.get(&UserName::Phone(number(ADA))).await.unwrap();
     let conversation = bench.app.conversations.list(ada.id, PageRequest::first(1)).await.unwrap().items.remove(0);
-    let recalled = bench.store.recent_messages(ada.id, conversation.id, i64::MAX, 10).await.unwrap();
+    let recalled = bench.store.recent_messages(ada.id, conversation.id, i64::MAX, 10).await.unwrap().messages;
     let texts: Vec<&str> = recalled.iter().map(|message| message.text.as_str()).collect();
     assert_eq!(texts.first(), Some(&"my name is Ada"), "{texts:?}");
     assert_eq!(texts.len(), 2);

@@ -1,0 +1,101 @@
+//! Summaries of long conversations: claimed by one, moving forward only, gone with their conversation.
+
+use scrubjay::domain::ids::ConversationId;
+use scrubjay::domain::ledger::Credits;
+use scrubjay::store::{NewInbound, NewPerson, NewSummary, Receipt, Summary};
+
+use super::fixture::{ANN, BOB, Fixture};
+
+/// How long a claim of these cases holds, in milliseconds.
+const CLAIM: u64 = 60_000;
+
+fn summary(up_to_sequence: i64, text: &str) -> NewSummary {
+    NewSummary { up_to_sequence, text: text.to_owned(), charge: Credits::ZERO }
+}
+
+async fn stored(f: &Fixture, of: Receipt) -> Option<Summary> {
+    f.store.recent_messages(of.user_id, of.conversation_id, i64::MAX, 1).await.unwrap().summary
+}
+
+async fn claim(f: &Fixture, of: Receipt, from: i64) -> bool {
+    let until = f.clock.now().after(std::time::Duration::from_millis(CLAIM));
+    f.store.claim_summary(of.user_id, of.conversation_id, from, until).await.unwrap()
+}
+
+pub(super) async fn a_summary_only_moves_forward_and_is_paid_for_once(f: Fixture) {
+    let new = f.text(ANN, "one");
+    let of = f.stored(NewInbound { person: NewPerson { start_credits: Some(Credits(100)), ..new.person.clone() }, ..new }).await;
+    f.drain().await;
+    assert_eq!(stored(&f, of).await, None);
+    let set = |new: NewSummary| {
+        let store = &f.store;
+        async move { store.set_summary(of.user_id, of.conversation_id, &new).await.unwrap() }
+    };
+    let paid = NewSummary { charge: Credits(7), ..summary(4, "about one") };
+    assert!(set(paid.clone()).await);
+    assert!(!set(paid).await, "a repeat");
+    assert!(!set(NewSummary { charge: Credits(7), ..summary(3, "older") }).await);
+    assert_eq!(stored(&f, of).await, Some(Summary { up_to_sequence: 4, text: "about one".to_owned(), attempts: 0 }));
+    assert!(set(NewSummary { charge: Credits(3), ..summary(6, "about more") }).await);
+    assert_eq!(stored(&f, of).await.unwrap().text, "about more");
+    assert_eq!(f.store.find_user(of.user_id).await.unwrap().unwrap().balance, Some(Credits(90)));
+}
+
+pub(super) async fn one_of_several_makes_a_summary(f: Fixture) {
+    let of = f.texted(ANN, "one").await;
+    assert!(claim(&f, of, 0).await);
+    assert!(!claim(&f, of, 0).await, "somebody is at it");
+    assert_eq!(f.store.list_lapsed_summaries(6, 10).await.unwrap(), []);
+    f.advance(CLAIM);
+    let place = (of.user_id, of.conversation_id);
+    assert_eq!(f.store.list_lapsed_summaries(6, 10).await.unwrap(), [place], "whoever was at it is gone");
+    assert!(claim(&f, of, 0).await);
+    assert_eq!(stored(&f, of).await, Some(Summary { up_to_sequence: 0, text: String::new(), attempts: 2 }));
+    f.advance(CLAIM);
+    assert_eq!(f.store.list_lapsed_summaries(2, 10).await.unwrap(), [], "tried often enough");
+    assert!(f.store.set_summary(of.user_id, of.conversation_id, &summary(4, "late, and good all the same")).await.unwrap());
+    assert_eq!(f.store.list_lapsed_summaries(6, 10).await.unwrap(), []);
+    assert!(!claim(&f, of, 0).await, "that one is made");
+    assert!(claim(&f, of, 4).await);
+    f.store.release_summary(of.user_id, of.conversation_id).await.unwrap();
+    assert!(claim(&f, of, 4).await, "given back");
+}
+
+pub(super) async fn what_a_summary_is_made_of_is_what_a_prompt_recalls(f: Fixture) {
+    let of = f.texted(ANN, "one").await;
+    f.drain().await;
+    for text in ["two", "three"] {
+        f.texted(ANN, text).await;
+        f.drain().await;
+    }
+    let between = async |after, until, limit| {
+        let found = f.store.messages_between(of.user_id, of.conversation_id, after, until, limit).await.unwrap();
+        found.into_iter().map(|message| message.text).collect::<Vec<_>>()
+    };
+    assert_eq!(between(0, 100, 100).await, ["one", "re: one", "two", "re: two", "three", "re: three"]);
+    assert_eq!(between(2, 5, 100).await, ["two", "re: two", "three"]);
+    assert_eq!(between(2, 5, 2).await, ["two", "re: two"]);
+}
+
+pub(super) async fn a_summary_belongs_to_one_conversation_of_one_person_and_goes_with_it(f: Fixture) {
+    let (ann, bob) = (f.texted(ANN, "one").await, f.texted(BOB, "one").await);
+    let other = f.stored(NewInbound { source: "kiosk".to_owned(), ..f.text(ANN, "elsewhere") }).await;
+    assert!(f.store.set_summary(ann.user_id, ann.conversation_id, &summary(2, "Ann's")).await.unwrap());
+    for of in [bob, other, Receipt { conversation_id: ann.conversation_id, ..bob }] {
+        assert_eq!(stored(&f, of).await, None);
+    }
+    // Another's conversation, and none.
+    let nowhere = ConversationId::from_uuid(f.clock.uuid());
+    for id in [ann.conversation_id, nowhere] {
+        let until = f.clock.now().after(std::time::Duration::from_secs(1));
+        assert!(!f.store.claim_summary(bob.user_id, id, 0, until).await.unwrap());
+        assert!(!f.store.set_summary(bob.user_id, id, &summary(9, "forged")).await.unwrap());
+        assert!(f.store.messages_between(bob.user_id, id, 0, 100, 10).await.unwrap().is_empty());
+        f.store.release_summary(bob.user_id, id).await.unwrap();
+    }
+    assert_eq!(stored(&f, ann).await.unwrap().text, "Ann's");
+    f.store.delete_conversation(ann.user_id, ann.conversation_id).await.unwrap();
+    assert_eq!(stored(&f, ann).await, None);
+    assert!(!f.store.set_summary(ann.user_id, ann.conversation_id, &summary(9, "too late")).await.unwrap());
+    assert_eq!(stored(&f, ann).await, None);
+}
