@@ -12,12 +12,14 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::sections::ApiDelivery;
 use crate::domain::conversation::Choice;
+use crate::domain::ledger::Credits;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::user::{Preferences, User};
 use crate::gateway::simulator::SimulatorCarrier;
 use crate::gateway::{self, Gateways, Opened};
-use crate::http::{HttpParts, HttpState};
+use crate::http::{self, HttpParts, HttpState};
 use crate::lifecycle::{self, Stop};
+use crate::mcp::{self, http::McpParts};
 use crate::model::Models;
 use crate::service::access::Access;
 use crate::service::catch_up::CatchUp;
@@ -31,9 +33,11 @@ use crate::service::receive::Receiver;
 use crate::service::reply::Replier;
 use crate::service::summarise::Summariser;
 use crate::service::tokens::Tokens;
+use crate::service::tools::ToolSet;
 use crate::service::watch::{Wake, Watch};
 use crate::service::words::Words;
-use crate::store::{self, Owner, SharedStore};
+use crate::store::{self, NewPerson, Owner, SharedStore};
+use crate::toolset;
 use crate::worker::deliveries::DeliveryWork;
 use crate::worker::turns::TurnWork;
 use crate::worker::{AtDrain, InFlight, Runner, catch_up, renew, summaries};
@@ -66,6 +70,8 @@ pub struct App {
     pub simulator: Option<Arc<SimulatorCarrier>>,
     /// The configured endpoints and agents.
     pub models: Arc<Models>,
+    /// Our own tool sets.
+    pub tools: Vec<Arc<dyn ToolSet>>,
     store: SharedStore,
     owner: Owner,
     in_flight: Arc<InFlight>,
@@ -166,6 +172,7 @@ impl App {
             receiver,
             watch,
             health,
+            tools: toolset::all(&toolset::Parts { store: &store, clock: &clock, config: &config }),
             gateways,
             simulator,
             models,
@@ -218,6 +225,21 @@ impl App {
         summaries::drain(&self.summariser).await
     }
 
+    /// Every door: those of `http`, and `/mcp`.
+    ///
+    /// # Errors
+    /// As [`App::http_state`].
+    pub fn router(&self, metrics: Option<PrometheusHandle>, stop: Stop) -> anyhow::Result<axum::Router> {
+        let mcp = McpParts {
+            config: Arc::clone(&self.config),
+            access: self.access.clone(),
+            people: self.people.clone(),
+            sets: self.tools.clone(),
+            stop: stop.clone(),
+        };
+        Ok(http::router(self.http_state(metrics, stop)?).merge(mcp::http::router(&mcp)?))
+    }
+
     /// The services as the doors use them.
     ///
     /// # Errors
@@ -246,6 +268,42 @@ impl App {
     /// Waits for what is being written and closes the store.
     pub async fn close(&self) {
         self.store.close().await;
+    }
+}
+
+/// The store with people and tools over it, and nothing else: no carrier, no model, no worker.
+pub struct Toolbox {
+    /// People.
+    pub people: People,
+    /// Our own tool sets.
+    pub tools: Vec<Arc<dyn ToolSet>>,
+    store: SharedStore,
+}
+
+impl Toolbox {
+    /// Opens the store. It blocks while files are checked and migrated.
+    ///
+    /// # Errors
+    /// As [`store::open`].
+    pub fn open(config: &Arc<Config>, clock: &Clock) -> Result<Self, store::StoreError> {
+        let store = store::open(&config.storage, clock.clone())?;
+        let tools = toolset::all(&toolset::Parts { store: &store, clock, config });
+        Ok(Self { people: People::new(Arc::clone(&store)), tools, store })
+    }
+
+    /// Waits for what is being written and closes the store.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// What the account of a new person begins with.
+#[must_use]
+pub fn new_person(config: &Config, clock: &Clock) -> NewPerson {
+    NewPerson {
+        id: clock.user_id(),
+        email_domain: config.people.email_domain.clone(),
+        start_credits: config.balance.enabled.then_some(Credits(config.balance.start_credits)),
     }
 }
 

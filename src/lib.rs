@@ -7,7 +7,7 @@
 //!    private.
 //! 3. [`service`] holds the use cases, in the order in which a text meets them: it is received, replied to, delivered.
 //! 4. [`toolset`] offers the services as tools, to our agents and to MCP clients.
-//! 5. [`worker`] leases what is due and hands it to a service; [`http`] is the doors.
+//! 5. [`worker`] leases what is due and hands it to a service; [`http`] is the doors, [`mcp`] those of MCP clients.
 //! 6. [`app`] joins all of it, and is the only module that does.
 //! 7. [`cli`] is the commands, one file each; the executable calls [`cli::run`] and nothing else.
 //!
@@ -23,6 +23,7 @@ pub mod gateway;
 pub mod http;
 pub mod http_client;
 pub mod lifecycle;
+pub mod mcp;
 pub mod model;
 pub mod service;
 pub mod store;

@@ -37,7 +37,13 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError::Filter`]; [`TelemetryError::Twice`].
 pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
-    let parsed = EnvFilter::builder().parse(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
+    let mut parsed = EnvFilter::builder().parse(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
+    // rmcp logs whole messages at info: what somebody remembers. Whoever wants that names it.
+    if !filter.contains("rmcp")
+        && let Ok(quiet) = "rmcp=error".parse()
+    {
+        parsed = parsed.add_directive(quiet);
+    }
     let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Text => tracing_subscriber::util::SubscriberInitExt::try_init(subscriber.finish()),

@@ -16,6 +16,7 @@ mod doctor;
 mod doctor_signature;
 mod jobs;
 mod man;
+mod mcp;
 mod output;
 mod person;
 mod phone;
@@ -91,6 +92,8 @@ enum Command {
     Conversations(conversations::Args),
     /// Durable work: list, show, replay, discard
     Jobs(jobs::Args),
+    /// Serve one person's memory, todos and schedules to an MCP client, over stdin and stdout
+    Mcp(mcp::Args),
     /// Bearer tokens: create, list, revoke
     Token(token::Args),
     /// Tell how a phone number is read, or why it is refused
@@ -121,6 +124,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Conversations(args) => conversations::run(args, &context),
         Command::Jobs(args) => jobs::run(args, &context),
         Command::Token(args) => token::run(args, &context),
+        Command::Mcp(args) => mcp::run(args, &context),
         Command::Phone(args) => phone::run(&args, &context.settings()?.config.phone),
         Command::Sms(args) => sms::run(&args, &context.settings()?.config.sms),
         Command::Config(args) => config::run(args, &context.sources()),

@@ -2,25 +2,42 @@
 
 use super::Misuse;
 use crate::app::App;
+use crate::config::Config;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::user::User;
-use crate::service::people::UserName;
+use crate::service::people::{AccountName, UserName};
 use crate::store::StoreError;
 
 /// Reads an id of 24 hexadecimal digits, or a number as people write it.
-pub(crate) fn read(text: &str, app: &App) -> anyhow::Result<UserName> {
+pub(crate) fn read(text: &str, config: &Config) -> anyhow::Result<UserName> {
     if let Ok(id) = text.parse() {
         return Ok(UserName::Id(id));
     }
-    match PhoneNumber::parse(text, &app.config.phone.rules()?) {
+    match PhoneNumber::parse(text, &config.phone.rules()?) {
         Ok(phone) => Ok(UserName::Phone(phone)),
         Err(error) => Err(Misuse(format!("{text:?} is neither a person's id (24 hexadecimal digits) nor a number: {error}")).into()),
     }
 }
 
+/// Whose account a process of one person works on: `--user`, else what `mcp.user_id` and `mcp.user_based` say.
+pub(crate) fn account(user: Option<&str>, config: &Config) -> anyhow::Result<AccountName> {
+    // An empty --user is somebody's variable that was not filled in: it names nobody, least of all the shared account.
+    let configured = Some(config.mcp.user_id.as_str()).filter(|name| config.mcp.user_based && !name.is_empty());
+    match user.or(configured) {
+        Some(name) => Ok(AccountName::Person(read(name, config)?)),
+        None if !config.mcp.user_based => Ok(AccountName::Shared),
+        None => Err(Misuse(
+            "whose? --user takes an id or a number, as does mcp.user_id (MCP_USER_ID); MCP_USER_BASED=false means the account that hosts \
+             of one person share"
+                .to_owned(),
+        )
+        .into()),
+    }
+}
+
 /// The person of that name.
 pub(crate) async fn get(text: &str, app: &App) -> anyhow::Result<User> {
-    let name = read(text, app)?;
+    let name = read(text, &app.config)?;
     app.people.get(&name).await.map_err(|error| match error {
         StoreError::NotFound { .. } => anyhow::anyhow!("nobody is called {text:?} here; `scrubjay users list` shows who there is"),
         other => other.into(),

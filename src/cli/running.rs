@@ -59,8 +59,7 @@ impl Running {
             http::describe_metrics();
         }
         let app = Arc::new(App::open(config, Clock::system()).await?);
-        let state = app.http_state(figures.clone(), stop.clone())?;
-        let router = http::router(state);
+        let router = app.router(figures.clone(), stop.clone())?;
         let (tasks, upkeep) = (TaskTracker::new(), CancellationToken::new());
         let grace = Duration::from_secs(app.config.server.stop_seconds);
         tasks.spawn(http::serve(listener, router, stop.clone(), grace));

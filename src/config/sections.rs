@@ -115,8 +115,8 @@ Twilio {
 });
 section!(/// `gateways.simulator`.
 Simulator { enabled: bool });
-section!(/// `mcp`: whom the stdio server speaks for.
-Mcp { user_based: bool, user_id: String });
+section!(/// `mcp`: under which names it is called, and whom the stdio server speaks for.
+Mcp { allowed_hosts: Vec<String>, user_based: bool, user_id: String });
 
 impl Gateways {
     /// Whether the settings open a gateway: Twilio with its account and token, or the simulator.

@@ -9,6 +9,9 @@ use super::message::CallerMetadata;
 use super::phone::PhoneNumber;
 use super::time::Timestamp;
 
+/// The account that hosts of one person share over stdio, when they ask for it. It has no phone, and is an account like any other.
+pub const SHARED_ACCOUNT: UserId = UserId::from_bytes(*b"default\0\0\0\0\0");
+
 /// A person as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {

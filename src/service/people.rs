@@ -3,8 +3,8 @@
 use super::watch::Watch;
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
-use crate::domain::user::{PreferenceChange, User};
-use crate::store::{Page, PageRequest, SharedStore, StoreError, StoreResult};
+use crate::domain::user::{PreferenceChange, SHARED_ACCOUNT, User};
+use crate::store::{NewAccount, NewPerson, Page, PageRequest, SharedStore, StoreError, StoreResult};
 
 /// How somebody is named from outside: by id or by number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,15 @@ pub enum UserName {
     Id(UserId),
     /// By number.
     Phone(PhoneNumber),
+}
+
+/// Whose account a process of one person works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountName {
+    /// That person's.
+    Person(UserName),
+    /// The one without a phone that hosts of one person share.
+    Shared,
 }
 
 /// People.
@@ -38,6 +47,23 @@ impl People {
             UserName::Phone(phone) => self.store.find_user_by_phone(phone).await?,
         };
         found.ok_or(StoreError::NotFound { what: "that person" })
+    }
+
+    /// The person of that name. A number that is new gets an account, as does the shared one; an id names who is there already.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for an id; [`StoreError::Unavailable`].
+    pub async fn get_or_open(&self, name: &AccountName, new: NewPerson) -> StoreResult<User> {
+        match name {
+            AccountName::Person(UserName::Id(id)) => self.get(&UserName::Id(*id)).await,
+            AccountName::Person(UserName::Phone(phone)) => {
+                self.store.open_account(NewAccount { phone: Some(phone.clone()), person: new }).await
+            }
+            AccountName::Shared => {
+                let person = NewPerson { id: SHARED_ACCOUNT, ..new };
+                self.store.open_account(NewAccount { phone: None, person }).await
+            }
+        }
     }
 
     /// Everybody, oldest first.

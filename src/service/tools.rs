@@ -87,6 +87,12 @@ impl ToolOutcome {
     }
 }
 
+/// Counts a call of a tool that exists; a name that somebody made up would be a series of its own.
+pub fn count_call(tool: &str, outcome: &ToolOutcome) {
+    let outcome = if outcome.is_error { "error" } else { "ok" };
+    metrics::counter!("tool_calls_total", "tool" => tool.to_owned(), "outcome" => outcome).increment(1);
+}
+
 /// Something a client may read by its URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceDefinition {

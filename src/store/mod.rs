@@ -34,7 +34,7 @@ pub use conversations::{Conversations, MessageFilter};
 pub use inbox::{Accepted, Action, ApiRepeat, Consent, ConversationTarget, Debounce, Door, Effect, Inbox, NewInbound, NewPerson, Receipt};
 pub use jobs::{JobFilter, Jobs};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
-pub use people::People;
+pub use people::{NewAccount, People};
 pub use summaries::{NewSummary, Recent, Summaries, Summary};
 pub use todos::{AddedTodo, ChangedTodo, ImportedTodo, ImportedTodos, NewTodo, TodoFilter, Todos};
 pub use tokens::Tokens;

@@ -2,12 +2,21 @@
 
 use async_trait::async_trait;
 
-use super::{Page, PageRequest, StoreResult, Timestamp};
+use super::{NewPerson, Page, PageRequest, StoreResult, Timestamp};
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::user::{PreferenceChange, User};
 
-/// People. They are made by [`super::Inbox::accept`].
+/// An account that somebody asks for before its first message.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// Its number; `None` for an account without a phone, which is found by its id.
+    pub phone: Option<PhoneNumber>,
+    /// What it begins with.
+    pub person: NewPerson,
+}
+
+/// People. They are made by [`super::Inbox::accept`] and, before their first message, by [`People::open_account`].
 #[async_trait]
 pub trait People {
     /// One person.
@@ -21,6 +30,12 @@ pub trait People {
     /// # Errors
     /// [`super::StoreError::Unavailable`].
     async fn find_user_by_phone(&self, phone: &PhoneNumber) -> StoreResult<Option<User>>;
+
+    /// The account of that number, or of that id where there is no number; made now if there is none.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn open_account(&self, account: NewAccount) -> StoreResult<User>;
 
     /// Everybody, oldest first: for the host.
     ///

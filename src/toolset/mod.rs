@@ -5,3 +5,27 @@
 
 pub mod arguments;
 mod schema;
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::service::tools::ToolSet;
+use crate::store::SharedStore;
+
+/// What our own sets stand on.
+pub struct Parts<'a> {
+    /// Where everything rests.
+    pub store: &'a SharedStore,
+    /// Time and ids.
+    pub clock: &'a Clock,
+    /// Settings.
+    pub config: &'a Arc<Config>,
+}
+
+/// Our own sets, the same for agents and for MCP clients.
+#[must_use]
+pub fn all(parts: &Parts<'_>) -> Vec<Arc<dyn ToolSet>> {
+    let Parts { store: _, clock: _, config: _ } = parts;
+    Vec::new()
+}

@@ -13,7 +13,6 @@ use scrubjay::clock::Clock;
 use scrubjay::config::Config;
 use scrubjay::domain::ids::UserId;
 use scrubjay::domain::token::{Scope, TokenKind};
-use scrubjay::http::router;
 use scrubjay::http::shapes::{ConversationShape, JobShape, MessageShape, UserShape};
 use scrubjay::lifecycle::Stop;
 use scrubjay::store::{JobFilter, MessageFilter, PageRequest};
@@ -122,7 +121,7 @@ impl Doors {
         let config = Config::from_toml(&toml::to_string(&table).unwrap()).unwrap();
         let app = Arc::new(App::open(config, Clock::system()).await.unwrap());
         let stop = Stop::default();
-        let router = router(app.http_state(None, stop.clone()).unwrap());
+        let router = app.router(None, stop.clone()).unwrap();
         Self { app, stop, router, workers: None, _folder: folder }
     }
 

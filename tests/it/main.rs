@@ -23,6 +23,7 @@ mod http_owner;
 mod http_routes;
 mod http_scopes;
 mod http_webhook;
+mod mcp;
 mod papers;
 mod service;
 mod support;

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Outcome;
 use super::lanes::{self, Recipient, Word};
+use super::people;
 use super::rows::request_column;
 use super::values::{Json, TurnKind};
 use super::writer::Unit;
@@ -172,33 +173,7 @@ fn find_sender(unit: &Unit<'_>, new: &NewInbound) -> Outcome<Found> {
 }
 
 fn add_person(unit: &Unit<'_>, new: &NewInbound) -> Outcome<Sender> {
-    let number = new.phone.as_str();
-    let wanted = format!("sms_{}", new.phone.digits());
-    let mut username = wanted.clone();
-    let mut taken = unit.db.prepare_cached("SELECT EXISTS (SELECT 1 FROM people WHERE username = ?1)")?;
-    let mut suffix = 0_u32;
-    while taken.query_row([&username], |row| row.get(0))? {
-        suffix += 1;
-        username = format!("{wanted}_{suffix}");
-    }
-    unit.db
-        .prepare_cached(
-            "INSERT INTO people (user_id, phone, email, name, username, provider, role, email_verified, caller_metadata, first_contact,
-                 created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'sms', 'USER', 1, '{}', ?6, ?6, ?6)",
-        )?
-        .execute(params![
-            new.person.id,
-            new.phone,
-            format!("{number}@{}", new.person.email_domain),
-            format!("SMS User {number}"),
-            username,
-            unit.now
-        ])?;
-    let granted_at = new.person.start_credits.map(|_credits| unit.now);
-    unit.db
-        .prepare_cached("INSERT INTO activity (user_id, last_sms, message_count, balance, refilled_at) VALUES (?1, ?2, 0, ?3, ?4)")?
-        .execute(params![new.person.id, unit.now, new.person.start_credits, granted_at])?;
+    people::add(unit, &new.person, Some(&new.phone))?;
     Ok(Sender { user_id: new.person.id, is_new: true, lane_in_use: false, opted_out: lanes::opted_out(unit.db, &new.phone)? })
 }
 

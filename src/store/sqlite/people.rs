@@ -14,7 +14,7 @@ use crate::domain::ledger::Credits;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::turn::Refusal;
 use crate::domain::user::{PreferenceChange, User};
-use crate::store::{Page, PageRequest, StoreError};
+use crate::store::{NewAccount, NewPerson, Page, PageRequest, StoreError};
 
 macro_rules! select_user {
     ($rest:literal) => {
@@ -34,6 +34,46 @@ pub(super) fn find_by_phone(db: &Connection, phone: &PhoneNumber) -> Outcome<Opt
 
 fn get(db: &Connection, id: UserId) -> Outcome<User> {
     find(db, id)?.ok_or_else(|| StoreError::NotFound { what: "the person" }.into())
+}
+
+/// The account of a number or an id, made now if there is none.
+pub(super) fn open(unit: &Unit<'_>, account: &NewAccount) -> Outcome<User> {
+    let found = match &account.phone {
+        Some(phone) => find_by_phone(unit.db, phone)?,
+        None => find(unit.db, account.person.id)?,
+    };
+    if let Some(user) = found {
+        return Ok(user);
+    }
+    add(unit, &account.person, account.phone.as_ref())?;
+    get(unit.db, account.person.id)
+}
+
+/// Makes an account, with a user name that nobody has.
+pub(super) fn add(unit: &Unit<'_>, new: &NewPerson, phone: Option<&PhoneNumber>) -> Outcome<()> {
+    let (wanted, name, mailbox, provider) = match phone {
+        Some(phone) => (format!("sms_{}", phone.digits()), format!("SMS User {}", phone.as_str()), phone.as_str(), "sms"),
+        None => ("default".to_owned(), "Default".to_owned(), "default", "local"),
+    };
+    let mut username = wanted.clone();
+    let mut taken = unit.db.prepare_cached("SELECT EXISTS (SELECT 1 FROM people WHERE username = ?1)")?;
+    let mut suffix = 0_u32;
+    while taken.query_row([&username], |row| row.get(0))? {
+        suffix += 1;
+        username = format!("{wanted}_{suffix}");
+    }
+    unit.db
+        .prepare_cached(
+            "INSERT INTO people (user_id, phone, email, name, username, provider, role, email_verified, caller_metadata, first_contact,
+                 created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'USER', 1, '{}', ?7, ?7, ?7)",
+        )?
+        .execute(params![new.id, phone, format!("{mailbox}@{}", new.email_domain), name, username, provider, unit.now])?;
+    let granted_at = new.start_credits.map(|_credits| unit.now);
+    unit.db
+        .prepare_cached("INSERT INTO activity (user_id, last_sms, message_count, balance, refilled_at) VALUES (?1, ?2, 0, ?3, ?4)")?
+        .execute(params![new.id, unit.now, new.start_credits, granted_at])?;
+    Ok(())
 }
 
 /// Everybody, oldest first.

@@ -20,8 +20,8 @@ use crate::domain::turn::{FinishedTurn, LeasedTurn, TurnLease, TurnRecord};
 use crate::domain::user::{PreferenceChange, User};
 use crate::store::{
     Accepted, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Door, HeldLease, Inbox,
-    JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewInbound, Outbox, Owner, Page, PageRequest, People, Receipt, Recent,
-    Reservation, StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
+    JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewAccount, NewInbound, Outbox, Owner, Page, PageRequest, People, Receipt,
+    Recent, Reservation, StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
 };
 
 #[async_trait]
@@ -115,6 +115,10 @@ impl People for SqliteStore {
     async fn find_user_by_phone(&self, phone: &PhoneNumber) -> StoreResult<Option<User>> {
         let phone = phone.clone();
         self.read(move |db| people::find_by_phone(db, &phone)).await
+    }
+
+    async fn open_account(&self, account: NewAccount) -> StoreResult<User> {
+        self.write(Urgency::Other, move |unit| people::open(unit, &account)).await
     }
 
     async fn list_users(&self, page: PageRequest) -> StoreResult<Page<User>> {

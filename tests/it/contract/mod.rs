@@ -4,6 +4,7 @@
 //! unused function, which the lints refuse. [`fixture`] has what the cases share.
 
 mod accepting;
+mod accounts;
 mod consent;
 mod conversations;
 mod credits;
@@ -52,6 +53,11 @@ contract! {
         a_first_text_makes_the_person_and_the_conversation,
         a_repeat_gets_the_receipt_of_the_first_time,
         fifty_first_texts_at_once_make_one_person_and_one_chain,
+    }
+    accounts {
+        an_account_is_opened_once_and_its_first_text_finds_it,
+        many_who_ask_at_once_get_one_account,
+        the_shared_account_has_no_phone_and_one_id,
     }
     consent {
         an_opt_out_stops_everything_but_its_confirmation,

@@ -1,0 +1,196 @@
+//! The same server over standard input and output, for one person.
+//!
+//! Messages are answered from the first moment on: whoever asks for something stored waits until the store is open, and is told
+//! why when it cannot be opened. At the end of the input, or at a signal, what was asked for is still answered.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rmcp::RoleServer;
+use rmcp::model::{ClientNotification, JsonRpcMessage, RequestId};
+use rmcp::service::{QuitReason, RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage, serve_server};
+use rmcp::transport::Transport;
+use rmcp::transport::async_rw::AsyncRwTransport;
+use rmcp::transport::io::stdio_pipes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, watch};
+
+use super::catalogue::Catalogue;
+use super::server::Server;
+use crate::domain::ids::UserId;
+use crate::lifecycle::Stop;
+
+/// What is served, once it is open.
+#[derive(Clone)]
+pub struct Opened {
+    /// The tool sets.
+    pub catalogue: Arc<Catalogue>,
+    /// Whom they are served to.
+    pub user_id: UserId,
+}
+
+/// What is being opened.
+#[derive(Clone)]
+pub struct Opening(watch::Receiver<Option<Result<Opened, String>>>);
+
+/// Tells those who wait what came of opening.
+pub struct Opener(watch::Sender<Option<Result<Opened, String>>>);
+
+/// Something to be opened, and who waits for it.
+#[must_use]
+pub fn opening() -> (Opener, Opening) {
+    let (sender, receiver) = watch::channel(None);
+    (Opener(sender), Opening(receiver))
+}
+
+impl Opener {
+    /// It is open, or cannot be opened, for a reason that a client is told.
+    pub fn done(self, outcome: Result<Opened, String>) {
+        self.0.send_replace(Some(outcome));
+    }
+}
+
+impl Opening {
+    /// What is open; waits until it is.
+    pub(super) async fn wait(&self) -> Result<Opened, String> {
+        let mut receiver = self.0.clone();
+        let outcome = receiver.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+        outcome.ok().flatten().unwrap_or_else(|| Err("the server ended before its store was open".to_owned()))
+    }
+}
+
+/// Why a client could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum StdioError {
+    /// It spoke before it said hello.
+    #[error("the client's first message is neither `initialize` nor a request of the revision 2026-07-28")]
+    NoHello,
+    /// The handshake failed.
+    #[error("the handshake failed: {0}")]
+    Handshake(String),
+    /// The task that served it broke.
+    #[error("serving ended by a fault")]
+    Broken,
+}
+
+/// Serves until the input ends or `stop.drain`, then answers what was asked for; `stop.now` ends it without.
+///
+/// # Errors
+/// See [`StdioError`].
+pub async fn serve(opening: Opening, stop: Stop) -> Result<(), StdioError> {
+    let (input, output) = stdio_pipes();
+    serve_over(input, output, opening, stop).await
+}
+
+async fn serve_over<R, W>(input: R, output: W, opening: Opening, stop: Stop) -> Result<(), StdioError>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    let transport = Draining { inner: AsyncRwTransport::new_server(input, output), unanswered: Arc::default(), stop, ended: false };
+    match serve_server(Server::of_process(opening), transport).await {
+        Ok(running) => match running.waiting().await {
+            Ok(QuitReason::JoinError(_)) | Err(_) => Err(StdioError::Broken),
+            Ok(_) => Ok(()),
+        },
+        // Somebody looked in and left again.
+        Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => Ok(()),
+        // What it sent is not repeated: it may hold anything.
+        Err(ServerInitializeError::ExpectedInitializeRequest(_)) => Err(StdioError::NoHello),
+        Err(error) => Err(StdioError::Handshake(error.to_string())),
+    }
+}
+
+/// A transport whose input ends when it has ended and everything asked for is answered. rmcp itself would wait five seconds for
+/// answers at the end of the input and two after a signal, which is too short for a call that waits for a large store.
+struct Draining<T> {
+    inner: T,
+    unanswered: Arc<Unanswered>,
+    stop: Stop,
+    /// Nothing more is read.
+    ended: bool,
+}
+
+/// Requests that have no answer yet.
+#[derive(Default)]
+struct Unanswered {
+    ids: Mutex<HashSet<RequestId>>,
+    changed: Notify,
+}
+
+impl Unanswered {
+    fn add(&self, id: RequestId) {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    fn remove(&self, id: &RequestId) {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.changed.notify_waiters();
+    }
+
+    async fn none(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.ids.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
+    type Error = T::Error;
+
+    fn send(&mut self, item: TxJsonRpcMessage<RoleServer>) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+        let answered = match &item {
+            JsonRpcMessage::Response(response) => Some(response.id.clone()),
+            JsonRpcMessage::Error(error) => error.id.clone(),
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+        };
+        let (sending, unanswered) = (self.inner.send(item), Arc::clone(&self.unanswered));
+        async move {
+            let sent = sending.await;
+            if let Some(id) = answered {
+                unanswered.remove(&id);
+            }
+            sent
+        }
+    }
+
+    /// Safe to be dropped and asked again, as the loop that calls it does.
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        if !self.ended {
+            let received = tokio::select! {
+                biased;
+                () = self.stop.drain.cancelled() => None,
+                received = self.inner.receive() => received,
+            };
+            match &received {
+                Some(JsonRpcMessage::Request(request)) => self.unanswered.add(request.id.clone()),
+                // rmcp gives no answer to a request that was cancelled.
+                Some(JsonRpcMessage::Notification(notification)) => {
+                    if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
+                        && let Some(id) = &cancelled.params.request_id
+                    {
+                        self.unanswered.remove(id);
+                    }
+                }
+                _ => {}
+            }
+            if received.is_some() {
+                return received;
+            }
+            self.ended = true;
+        }
+        tokio::select! {
+            () = self.stop.now.cancelled() => {}
+            () = self.unanswered.none() => {}
+        }
+        None
+    }
+
+    async fn close(&mut self) -> Result<(), Self::Error> {
+        self.inner.close().await
+    }
+}
