@@ -16,6 +16,7 @@ pub mod phone;
 pub mod quiet_hours;
 pub mod schedule;
 pub mod segment;
+pub mod step;
 pub mod time;
 pub mod todo;
 pub mod token;

@@ -6,6 +6,7 @@ use super::endpoint::Endpoint;
 use super::ids::{ConversationId, MessageId, TurnId, UserId};
 use super::ledger::{Credits, Usage};
 use super::message::Message;
+use super::step::Step;
 use super::time::Timestamp;
 use super::user::User;
 
@@ -145,6 +146,8 @@ pub struct LeasedTurn {
     pub opened_at: Timestamp,
     /// A daily limit that this turn is over; it must be refused.
     pub over_limit: Option<Refusal>,
+    /// What an agent did in attempts before this one; the next attempt goes on from there.
+    pub steps: Vec<Step>,
 }
 
 /// The reply of a turn, to be stored.

@@ -114,7 +114,7 @@ impl Replier {
             metrics::counter!("budget_refusals_total", "reason" => Refusal::OutOfCredit.as_str()).increment(1);
             return Ok(Attempt::Outcome(self.refuse(turn, Refusal::OutOfCredit, now)));
         }
-        let request = CompletionRequest { model: resolved.model.clone(), messages, user: turn.user.id.to_string() };
+        let request = CompletionRequest::new(resolved.model.clone(), messages, turn.user.id.to_string());
         let asked = std::time::Instant::now();
         let completion = resolved.service.complete(&request, &|delta| show.delta(delta)).await;
         metrics::histogram!("model_seconds", "endpoint" => resolved.served_by.as_str().to_owned()).record(asked.elapsed().as_secs_f64());

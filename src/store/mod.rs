@@ -18,6 +18,7 @@ mod jobs;
 mod outbox;
 mod people;
 mod sqlite;
+mod steps;
 mod summaries;
 mod todos;
 mod tokens;
@@ -34,7 +35,9 @@ pub use conversations::{Conversations, MessageFilter};
 pub use inbox::{Accepted, Action, ApiRepeat, Consent, ConversationTarget, Debounce, Door, Effect, Inbox, NewInbound, NewPerson, Receipt};
 pub use jobs::{JobFilter, Jobs};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
+pub use people::People;
 pub use people::{NewAccount, People};
+pub use steps::Steps;
 pub use summaries::{NewSummary, Recent, Summaries, Summary};
 pub use todos::{AddedTodo, ChangedTodo, ImportedTodo, ImportedTodos, NewTodo, TodoFilter, Todos};
 pub use tokens::Tokens;
@@ -241,11 +244,14 @@ pub trait Upkeep {
 
 /// Everything a backend must do.
 pub trait Store:
-    Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Summaries + Upkeep + Send + Sync + 'static
+    Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Summaries + Steps + Upkeep + Send + Sync + 'static
 {
 }
 
-impl<T: Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Summaries + Upkeep + Send + Sync + 'static> Store for T {}
+impl<T: Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Summaries + Steps + Upkeep + Send + Sync + 'static> Store
+    for T
+{
+}
 
 /// A store that is open.
 pub type SharedStore = Arc<dyn Store>;

@@ -28,10 +28,10 @@ impl Model for Demo {
     async fn complete(&self, request: &CompletionRequest, sink: DeltaSink<'_>) -> Result<Completion, ModelError> {
         let text = answer(&request.messages);
         text.split_inclusive(' ').for_each(sink);
-        let prompt_tokens = request.messages.iter().map(|message| estimate_tokens(&message.content) + 4).sum();
+        let prompt_tokens = request.estimated_tokens();
         let completion_tokens = estimate_tokens(&text);
         let usage = Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
-        Ok(Completion { text, model: request.model.clone(), usage, cut_short: false })
+        Ok(Completion { text, model: request.model.clone(), usage, cut_short: false, calls: Vec::new() })
     }
 
     async fn check(&self) -> Result<String, ModelError> {

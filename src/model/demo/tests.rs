@@ -71,7 +71,7 @@ fn a_long_story_is_longer_than_three_messages_of_four_segments() {
 #[tokio::test]
 async fn it_streams_word_by_word() {
     let prompt = vec![PromptMessage { role: Speaker::User, content: "hello".to_owned() }];
-    let request = CompletionRequest { model: "demo".to_owned(), messages: prompt, user: String::new() };
+    let request = CompletionRequest::new("demo", prompt, "");
     let pieces = Mutex::new(Vec::new());
     let completion = Demo.complete(&request, &|piece| pieces.lock().unwrap().push(piece.to_owned())).await.unwrap();
     let pieces = pieces.into_inner().unwrap();

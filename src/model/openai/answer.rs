@@ -1,8 +1,9 @@
 //! Puts an answer together from what a server sends, whole or in chunks.
 
 use crate::domain::ledger::Usage;
-use crate::model::{Completion, CompletionRequest, DeltaSink, estimate_tokens};
+use crate::model::{Completion, CompletionRequest, DeltaSink};
 
+use super::calls::{Calls, MOST_CALLS};
 use super::reasoning::ReasoningFilter;
 use super::sse::TooLong;
 use super::trouble::Trouble;
@@ -24,6 +25,7 @@ enum Finish {
 pub(super) struct Answer<'a> {
     sink: DeltaSink<'a>,
     text: String,
+    calls: Calls,
     filter: ReasoningFilter,
     model: String,
     usage: WireUsage,
@@ -41,6 +43,7 @@ impl<'a> Answer<'a> {
         Self {
             sink,
             text: String::new(),
+            calls: Calls::default(),
             filter: ReasoningFilter::new(),
             model: String::new(),
             usage: WireUsage::default(),
@@ -129,6 +132,12 @@ impl<'a> Answer<'a> {
             let (sink, whole) = (self.sink, &mut self.text);
             self.filter.push(&text.0, &mut |piece| hand_on(sink, whole, piece))?;
         }
+        for piece in delta.tool_calls.iter().flatten().flatten() {
+            self.calls.push(piece);
+            if self.calls.len() > MOST_CALLS || self.calls.size() > MAX_ANSWER {
+                return Err(Trouble::lasting(format!("it asks for more than {MOST_CALLS} calls or 256 KiB of arguments at once")));
+            }
+        }
         Ok(())
     }
 
@@ -142,21 +151,26 @@ impl<'a> Answer<'a> {
         }
         let (sink, whole) = (self.sink, &mut self.text);
         self.filter.end(&mut |piece| hand_on(sink, whole, piece))?;
-        if self.text.trim().is_empty() {
+        let uncalled_for = request.tools.is_empty() && (self.finish == Some(Finish::ToolCalls) || !self.calls.is_empty());
+        let size = self.text.len() + self.calls.size();
+        // What the reasons say is not the same everywhere: calls are there or they are not.
+        let calls = if request.tools.is_empty() { Vec::new() } else { self.calls.finish() };
+        if self.text.trim().is_empty() && calls.is_empty() {
             return Err(match self.finish {
                 Some(Finish::Length) => Trouble::lasting("all tokens that an answer may take went into reasoning; raise max_tokens"),
-                Some(Finish::ToolCalls) => Trouble::lasting("the model called a tool although it was offered none"),
+                _ if uncalled_for => Trouble::lasting("the model called a tool although it was offered none"),
+                Some(Finish::ToolCalls) => Trouble::passing("it stopped for a call and named none"),
                 _ => Trouble::passing("its answer is empty"),
             });
         }
-        // Four tokens a message are what chat templates put around it.
-        let asked = request.messages.iter().map(|message| estimate_tokens(&message.content) + 4).sum();
-        let estimate = Usage { prompt_tokens: asked, completion_tokens: estimate_tokens(&self.text), total_tokens: 0 };
+        let completion_tokens = i64::try_from(size.div_ceil(4)).unwrap_or(i64::MAX);
+        let estimate = Usage { prompt_tokens: request.estimated_tokens(), completion_tokens, total_tokens: 0 };
         Ok(Completion {
             usage: self.usage.or_estimate(estimate),
             cut_short: self.finish == Some(Finish::Length),
             model: if self.model.is_empty() { request.model.clone() } else { self.model },
             text: self.text,
+            calls,
         })
     }
 }

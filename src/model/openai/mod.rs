@@ -7,6 +7,7 @@
 //! Start at [`OpenAi::complete`]; `wire` has the shapes, `answer` puts the text together, `trouble` words what went wrong.
 
 mod answer;
+mod calls;
 mod reasoning;
 mod sse;
 mod trouble;

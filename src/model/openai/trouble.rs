@@ -99,7 +99,7 @@ fn excerpt(said: &str, key: &str, request: Option<&CompletionRequest>) -> String
             break;
         }
     }
-    if request.is_some_and(|request| request.messages.iter().any(|message| shares(&shown, &message.content))) {
+    if request.is_some_and(|request| request.texts().any(|text| shares(&shown, text))) {
         return "its message quotes the prompt and is left out".to_owned();
     }
     shown
@@ -125,11 +125,7 @@ mod tests {
     use crate::model::{PromptMessage, Speaker};
 
     fn asked(content: &str) -> CompletionRequest {
-        CompletionRequest {
-            model: "m".to_owned(),
-            messages: vec![PromptMessage { role: Speaker::User, content: content.to_owned() }],
-            user: "u".to_owned(),
-        }
+        CompletionRequest::new("m", vec![PromptMessage { role: Speaker::User, content: content.to_owned() }], "u")
     }
 
     #[test]

@@ -7,13 +7,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
-use serde::ser::SerializeMap;
+use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::domain::ledger::Usage;
-use crate::model::CompletionRequest;
+use crate::domain::step::ToolCall;
+use crate::model::{CompletionRequest, PromptMessage, ToolSpec, ToolStep};
 
 /// What is sent: the request, then the parameters that are the same for every request of an endpoint.
 pub(super) struct Body<'a> {
@@ -30,6 +31,8 @@ pub(super) struct Parameters {
     pub(super) user: bool,
     /// All others.
     pub(super) fixed: Map<String, Value>,
+    /// What the server does not take, whoever asks for it.
+    pub(super) dropped: Vec<String>,
 }
 
 impl Parameters {
@@ -41,10 +44,11 @@ impl Parameters {
         fixed.insert("max_tokens".to_owned(), max_tokens.into());
         fixed.retain(|name, _| !dropped.contains(name));
         fixed.extend(added.iter().map(|(name, value)| (name.clone(), value.clone())));
-        // The prompt is the one thing that cannot be replaced.
+        // The prompt and the tools are what cannot be replaced.
         fixed.remove("messages");
+        fixed.remove("tools");
         let ours = |name: &str| !added.contains_key(name) && !dropped.iter().any(|dropped| dropped == name);
-        Self { model: ours("model"), user: ours("user"), fixed }
+        Self { model: ours("model"), user: ours("user"), fixed, dropped: dropped.to_vec() }
     }
 }
 
@@ -54,14 +58,138 @@ impl Serialize for Body<'_> {
         if self.parameters.model {
             map.serialize_entry("model", &self.request.model)?;
         }
-        map.serialize_entry("messages", &self.request.messages)?;
+        map.serialize_entry("messages", &Messages { said: &self.request.messages, steps: &self.request.steps })?;
         if self.parameters.user {
             map.serialize_entry("user", &self.request.user)?;
         }
+        if !self.request.tools.is_empty() {
+            map.serialize_entry("tools", &Tools(&self.request.tools))?;
+            if self.request.one_call_a_step && !self.replaced(ONE_CALL) {
+                map.serialize_entry(ONE_CALL, &false)?;
+            }
+        }
+        let agents = || self.request.parameters.iter().filter(|(name, _)| !self.parameters.dropped.contains(name) && !is_ours(name));
         for (name, value) in &self.parameters.fixed {
+            // What concerns tools alone is an error to servers where none are offered.
+            let of_tools = [ONE_CALL, "tool_choice"].contains(&name.as_str()) && self.request.tools.is_empty();
+            if !of_tools && !agents().any(|(theirs, _)| theirs == name) {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        for (name, value) in agents() {
             map.serialize_entry(name, value)?;
         }
         map.end()
+    }
+}
+
+impl Body<'_> {
+    /// Whether the endpoint's settings leave a parameter of ours out, or give it.
+    fn replaced(&self, name: &str) -> bool {
+        self.parameters.dropped.iter().any(|dropped| dropped == name) || self.parameters.fixed.contains_key(name)
+    }
+}
+
+/// Asks for one call at a time, by `false`. Servers that do not know it get it dropped by `drop_params`.
+const ONE_CALL: &str = "parallel_tool_calls";
+
+/// What no parameter of an agent can replace.
+fn is_ours(name: &str) -> bool {
+    ["messages", "model", "user", "stream", "stream_options", "tools", "tool_choice", ONE_CALL].contains(&name)
+}
+
+/// The prompt: what was said, then the steps, each as the model's calls and a message for the result of each.
+struct Messages<'a> {
+    said: &'a [PromptMessage],
+    steps: &'a [ToolStep],
+}
+
+impl Serialize for Messages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for message in self.said {
+            list.serialize_element(message)?;
+        }
+        for step in self.steps {
+            list.serialize_element(&Asked {
+                role: "assistant",
+                content: Some(step.text.as_str()).filter(|text| !text.is_empty()),
+                tool_calls: step.calls.iter().map(|(call, _)| Call::from(call)).collect(),
+            })?;
+            for (call, result) in &step.calls {
+                list.serialize_element(&Told { role: "tool", tool_call_id: &call.id, content: result })?;
+            }
+        }
+        list.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    role: &'static str,
+    /// Null where nothing was said beside the calls, as OpenAI's own clients write it.
+    content: Option<&'a str>,
+    tool_calls: Vec<Call<'a>>,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    role: &'static str,
+    tool_call_id: &'a str,
+    content: &'a str,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: CalledFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct CalledFunction<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+impl<'a> From<&'a ToolCall> for Call<'a> {
+    fn from(call: &'a ToolCall) -> Self {
+        // Some servers read the arguments of earlier calls and refuse the whole prompt when they are no object; the model learns
+        // from the call's result that they were not.
+        let is_object = serde_json::from_str::<Map<String, Value>>(&call.arguments).is_ok();
+        let arguments = if is_object { &call.arguments } else { "{}" };
+        Self {
+            id: &call.id,
+            kind: "function",
+            function: CalledFunction { name: &call.name, arguments },
+            extra_content: call.extra.as_ref(),
+        }
+    }
+}
+
+struct Tools<'a>(&'a [ToolSpec]);
+
+impl Serialize for Tools<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Tool<'a> {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            function: Function<'a>,
+        }
+        #[derive(Serialize)]
+        struct Function<'a> {
+            name: &'a str,
+            description: &'a str,
+            parameters: &'a Map<String, Value>,
+        }
+        serializer.collect_seq(self.0.iter().map(|tool| {
+            let ToolSpec { name, description, parameters } = tool;
+            Tool { kind: "function", function: Function { name, description, parameters } }
+        }))
     }
 }
 
@@ -91,8 +219,7 @@ pub(super) struct Choice<'a> {
     pub(super) finish_reason: Option<Text<'a>>,
 }
 
-/// A piece of an answer. Its reasoning channels are noticed (the model is at work) and never read. Tool calls would be read
-/// here, beside `content`.
+/// A piece of an answer. Its reasoning channels are noticed (the model is at work) and never read.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Delta<'a> {
     #[serde(borrow, default)]
@@ -104,15 +231,58 @@ pub(super) struct Delta<'a> {
     pub(super) reasoning: Option<IgnoredAny>,
     #[serde(default)]
     pub(super) reasoning_content: Option<IgnoredAny>,
-    #[serde(default)]
-    pub(super) tool_calls: Option<IgnoredAny>,
+    #[serde(borrow, default)]
+    pub(super) tool_calls: Option<Vec<Option<CallPiece<'a>>>>,
+}
+
+/// A piece of a tool call, or the whole of one; `calls` puts them together.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CallPiece<'a> {
+    #[serde(borrow, default)]
+    index: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) function: Option<FunctionPiece<'a>>,
+    /// Google's: wants to come back with the call.
+    #[serde(borrow, default)]
+    pub(super) extra_content: Option<&'a RawValue>,
+}
+
+impl CallPiece<'_> {
+    /// The call's number, where there is one.
+    pub(super) fn index(&self) -> Option<u64> {
+        self.index?.get().trim_matches('"').parse().ok()
+    }
+}
+
+/// What is called, and with what.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct FunctionPiece<'a> {
+    #[serde(borrow, default)]
+    pub(super) name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl FunctionPiece<'_> {
+    /// A piece of the arguments' JSON: OpenAI writes it as text, others as the object itself.
+    pub(super) fn arguments(&self) -> Option<String> {
+        let raw = self.arguments?.get();
+        match serde_json::from_str(raw) {
+            Ok(Value::Null) | Err(_) => None,
+            Ok(Value::String(text)) => Some(text),
+            Ok(_) => Some(raw.to_owned()),
+        }
+    }
 }
 
 impl Delta<'_> {
     /// Whether anything of the model's came, be it only thought.
     pub(super) fn carries(&self) -> bool {
         let texts = [&self.content, &self.refusal].into_iter().flatten().any(|text| !text.0.is_empty());
-        texts || self.reasoning.is_some() || self.reasoning_content.is_some() || self.tool_calls.is_some()
+        let calls = self.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
+        texts || calls || self.reasoning.is_some() || self.reasoning_content.is_some()
     }
 }
 
@@ -225,15 +395,12 @@ impl ServerError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{PromptMessage, Speaker};
+    use crate::model::Speaker;
     use serde_json::json;
 
     fn body(dropped: &[&str], added: &Value) -> Value {
-        let request = CompletionRequest {
-            model: "m".to_owned(),
-            messages: vec![PromptMessage { role: Speaker::User, content: "hi \"you\"".to_owned() }],
-            user: "u1".to_owned(),
-        };
+        let messages = vec![PromptMessage { role: Speaker::User, content: "hi \"you\"".to_owned() }];
+        let request = CompletionRequest::new("m", messages, "u1");
         let dropped: Vec<String> = dropped.iter().map(|&name| name.to_owned()).collect();
         let parameters = Parameters::new(100, &dropped, added.as_object().unwrap());
         let text = serde_json::to_string(&Body { request: &request, parameters: &parameters }).unwrap();

@@ -19,6 +19,7 @@ mod people;
 mod port;
 mod readers;
 mod rows;
+mod steps;
 mod summaries;
 #[cfg(test)]
 mod tests;

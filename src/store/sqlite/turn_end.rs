@@ -47,7 +47,7 @@ pub(super) struct Ending {
 }
 
 /// The turn of a lease that still holds.
-fn held(unit: &Unit<'_>, lease: &TurnLease) -> Outcome<Turn> {
+pub(super) fn held(unit: &Unit<'_>, lease: &TurnLease) -> Outcome<Turn> {
     let turn = find(unit.db, lease.user_id, lease.turn_id)?.filter(|turn| turn.state == TurnState::Begun);
     let turn = turn.ok_or(StoreError::LeaseLost)?;
     let holds = unit

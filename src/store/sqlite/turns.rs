@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::fault::{Fault, Outcome};
 use super::lanes;
 use super::rows;
+use super::steps;
 use super::turn_end::{self, Ending, Entry, finish};
 use super::values::{Json, TurnKind};
 use super::writer::Unit;
@@ -127,10 +128,13 @@ pub(super) fn end_without_model(unit: &Unit<'_>, turn: &Turn) -> Outcome<()> {
 }
 
 fn lease_turn(unit: &Unit<'_>, owner: &Owner, mut turn: Turn, limits: &DailyLimits) -> Outcome<LeasedTurn> {
-    if turn.state == TurnState::Open {
+    let steps = if turn.state == TurnState::Open {
         begin(unit, &turn)?;
         turn.over_limit = count_turn(unit, turn.user_id, limits)?;
-    }
+        Vec::new()
+    } else {
+        steps::of_turn(unit.db, turn.user_id, turn.number)?
+    };
     unit.db
         .prepare_cached("UPDATE turns SET state = 'begun', starts = starts + 1, over_limit = ?2 WHERE number = ?1")?
         .execute(params![turn.number, turn.over_limit])?;
@@ -155,6 +159,7 @@ fn lease_turn(unit: &Unit<'_>, owner: &Owner, mut turn: Turn, limits: &DailyLimi
         answer_until: turn.answer_until,
         opened_at: turn.opened_at,
         over_limit: turn.over_limit,
+        steps,
     })
 }
 

@@ -16,6 +16,7 @@ mod isolation;
 mod jobs;
 mod listings;
 mod sqlite_file;
+mod steps;
 mod summaries;
 mod todos;
 mod turns;
@@ -147,6 +148,12 @@ contract! {
         one_of_several_makes_a_summary,
         what_a_summary_is_made_of_is_what_a_prompt_recalls,
         a_summary_belongs_to_one_conversation_of_one_person_and_goes_with_it,
+    }
+    steps {
+        steps_come_back_as_far_as_they_were_recorded,
+        what_is_recorded_twice_stays_as_it_was_first,
+        who_lost_the_lease_records_no_step,
+        steps_are_their_persons_and_go_with_the_conversation,
     }
     turns {
         a_turn_is_leased_answered_and_over,

@@ -1,6 +1,7 @@
 //! The client against a server that does everything that servers do.
 
 mod fake;
+mod tools;
 
 use std::sync::Mutex;
 
@@ -54,11 +55,8 @@ fn client(base_url: &str, limits: Limits) -> OpenAi {
 
 fn request() -> CompletionRequest {
     let said = |role, content: &str| PromptMessage { role, content: content.to_owned() };
-    CompletionRequest {
-        model: "asked-model".to_owned(),
-        messages: vec![said(Speaker::System, "be brief and kind"), said(Speaker::User, "the secret words of the prompt")],
-        user: "u1".to_owned(),
-    }
+    let messages = vec![said(Speaker::System, "be brief and kind"), said(Speaker::User, "the secret words of the prompt")];
+    CompletionRequest::new("asked-model", messages, "u1")
 }
 
 /// What one call gave: the outcome, the pieces that were handed on, and the requests it took.
@@ -130,7 +128,10 @@ async fn a_streamed_answer_comes_in_pieces_with_its_figures() {
     let fake = Fake::start(vec![good()]).await;
     let (outcome, pieces) = call_at(&fake.base_url, limits()).await;
     let usage = Usage { prompt_tokens: 10, completion_tokens: 2, total_tokens: 12 };
-    assert_eq!(outcome, Ok(Completion { text: "Hello you".to_owned(), model: "served-model".to_owned(), usage, cut_short: false }));
+    assert_eq!(
+        outcome,
+        Ok(Completion { text: "Hello you".to_owned(), model: "served-model".to_owned(), usage, cut_short: false, calls: vec![] })
+    );
     assert_eq!(pieces, ["Hello", " you"]);
     let seen = fake.seen();
     assert!(seen.heads[0].starts_with("post /v1/chat/completions http/1.1\r\n"), "{}", seen.heads[0]);
@@ -350,7 +351,7 @@ async fn json_in_place_of_a_stream_is_an_answer() {
     for reply in [plain(200, "", &pretty), stream(&format!("\n{pretty}"))] {
         let completion = call(vec![reply]).await.outcome.unwrap();
         let usage = Usage { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 };
-        assert_eq!(completion, Completion { text: "Hello you".to_owned(), model: "x".to_owned(), usage, cut_short: true });
+        assert_eq!(completion, Completion { text: "Hello you".to_owned(), model: "x".to_owned(), usage, cut_short: true, calls: vec![] });
     }
 }
 
