@@ -299,7 +299,7 @@ impl Summariser {
 }
 
 async fn ask(user: &User, resolved: &Resolved, messages: Vec<PromptMessage>) -> Result<Completion, ModelError> {
-    let request = CompletionRequest { model: resolved.model.clone(), messages, user: user.id.to_string() };
+    let request = CompletionRequest::new(resolved.model.clone(), messages, user.id.to_string());
     resolved.service.complete(&request, &|_piece| {}).await
 }
 
