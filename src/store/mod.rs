@@ -35,7 +35,6 @@ pub use conversations::{Conversations, MessageFilter};
 pub use inbox::{Accepted, Action, ApiRepeat, Consent, ConversationTarget, Debounce, Door, Effect, Inbox, NewInbound, NewPerson, Receipt};
 pub use jobs::{JobFilter, Jobs};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
-pub use people::People;
 pub use people::{NewAccount, People};
 pub use steps::Steps;
 pub use summaries::{NewSummary, Recent, Summaries, Summary};
