@@ -42,6 +42,7 @@ pub struct Config {
     pub worker: Worker,
     pub catch_up: CatchUp,
     pub gateways: Gateways,
+    pub todos: Todos,
     pub mcp: Mcp,
     /// `mcpServers` of the YAML file.
     #[serde(skip)]
@@ -115,6 +116,8 @@ Twilio {
 });
 section!(/// `gateways.simulator`.
 Simulator { enabled: bool });
+section!(/// `todos`: what a list may hold.
+Todos { items: usize, text_characters: usize });
 section!(/// `mcp`: under which names it is called, and whom the stdio server speaks for.
 Mcp { allowed_hosts: Vec<String>, user_based: bool, user_id: String });
 

@@ -136,7 +136,7 @@ impl Check<'_> {
     }
 
     fn numbers(&mut self, config: &Config) {
-        let at_least_one: [(&str, u64); 18] = [
+        let at_least_one: [(&str, u64); 20] = [
             ("server.body_limit_bytes", config.server.body_limit_bytes as u64),
             ("storage.sqlite.readers", config.storage.sqlite.readers as u64),
             ("external_api.wait_seconds", config.external_api.wait_seconds),
@@ -154,6 +154,8 @@ impl Check<'_> {
             ("worker.deliveries", config.worker.deliveries as u64),
             ("worker.attempts", config.worker.attempts.into()),
             ("worker.poll_ms", config.worker.poll_ms),
+            ("todos.items", config.todos.items as u64),
+            ("todos.text_characters", config.todos.text_characters as u64),
             ("gateways.twilio.timeout_seconds", config.gateways.twilio.timeout_seconds),
         ];
         for (key, value) in at_least_one {

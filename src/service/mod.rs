@@ -17,6 +17,7 @@ pub mod prompt;
 pub mod receive;
 pub mod reply;
 pub mod summarise;
+pub mod todos;
 pub mod tokens;
 pub mod tools;
 pub mod watch;

@@ -5,11 +5,13 @@
 
 pub mod arguments;
 mod schema;
+pub mod todo;
 
 use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::service::todos::Todos;
 use crate::service::tools::ToolSet;
 use crate::store::SharedStore;
 
@@ -26,6 +28,5 @@ pub struct Parts<'a> {
 /// Our own sets, the same for agents and for MCP clients.
 #[must_use]
 pub fn all(parts: &Parts<'_>) -> Vec<Arc<dyn ToolSet>> {
-    let Parts { store: _, clock: _, config: _ } = parts;
-    Vec::new()
+    vec![Arc::new(todo::TodoTools::new(Todos::configured(Arc::clone(parts.store), parts.clock.clone(), parts.config)))]
 }

@@ -27,3 +27,4 @@ mod mcp;
 mod papers;
 mod service;
 mod support;
+mod todo_tools;
