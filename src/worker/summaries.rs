@@ -13,7 +13,7 @@ use crate::store::StoreError;
 /// Summaries made at the same time: few, because nobody waits for them and answers come first.
 const AT_ONCE: usize = 4;
 /// How often it is looked for what was left unmade.
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(5);
 /// How many of these are taken up with one look.
 const LAPSED_AT_ONCE: usize = 16;
 

@@ -36,7 +36,7 @@ const MOST_MESSAGES: usize = 500;
 /// What a reply is taken to need of the window before it is known.
 const REPLY_TOKENS: usize = 300;
 /// How much longer a claim holds than the model may take: for the store, before and after.
-const AROUND_THE_MODEL: Duration = Duration::from_secs(10);
+const AROUND_THE_MODEL: Duration = Duration::from_secs(5);
 /// A claim is made longer with each that led to nothing, at most so many times.
 const MOST_DOUBLINGS: u32 = 8;
 /// Claims that lead to nothing before a conversation is left alone until the person's next turn there.

@@ -8,6 +8,7 @@ mod privacy;
 mod races;
 mod slow_model;
 mod stopping;
+mod summaries;
 mod twilio_library;
 mod two_processes;
 

@@ -1,7 +1,5 @@
 //! A long conversation with the offline model, whose window holds little.
 
-use std::time::Duration;
-
 use scrubjay::domain::ledger::Credits;
 use scrubjay::service::people::UserName;
 use scrubjay::store::{PageRequest, Summary};
