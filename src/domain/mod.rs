@@ -8,6 +8,7 @@ pub mod consent;
 pub mod conversation;
 pub mod delivery;
 pub mod endpoint;
+pub mod graph;
 pub mod ids;
 pub mod job;
 pub mod ledger;

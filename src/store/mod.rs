@@ -13,6 +13,7 @@
 //! Start with [`Inbox::accept`] and [`Turns::lease_turns`]. Adapters are private: [`open`] is the only way to one.
 
 mod conversations;
+mod graph;
 mod inbox;
 mod jobs;
 mod outbox;
@@ -32,6 +33,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use conversations::{Conversations, MessageFilter};
+pub use graph::{
+    DanglingRelation, Deleted, Graph, GraphFound, GraphPart, GraphRead, GraphSearch, GraphStats, Imported, MissingName, NamedObservation,
+    Neighbourhood, Opened, Recollection, RelationsWritten, Subgraph, Written,
+};
 pub use inbox::{Accepted, Action, ApiRepeat, Consent, ConversationTarget, Debounce, Door, Effect, Inbox, NewInbound, NewPerson, Receipt};
 pub use jobs::{JobFilter, Jobs};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
@@ -243,12 +248,13 @@ pub trait Upkeep {
 
 /// Everything a backend must do.
 pub trait Store:
-    Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Summaries + Steps + Upkeep + Send + Sync + 'static
+    Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Graph + Summaries + Steps + Upkeep + Send + Sync + 'static
 {
 }
 
-impl<T: Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Summaries + Steps + Upkeep + Send + Sync + 'static> Store
-    for T
+impl<
+    T: Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Graph + Summaries + Steps + Upkeep + Send + Sync + 'static,
+> Store for T
 {
 }
 

@@ -16,6 +16,9 @@ pub(super) enum Listing {
     Jobs,
     Tokens,
     Todos,
+    Graph,
+    GraphSearch,
+    Facts,
 }
 
 /// The last entry's place: what it is sorted by.

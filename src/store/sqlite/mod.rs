@@ -10,6 +10,7 @@ mod checkpoint;
 mod conversations;
 mod cursor;
 mod fault;
+mod graph;
 mod jobs;
 mod lanes;
 mod migrate;

@@ -11,6 +11,7 @@ mod credits;
 mod deliveries;
 mod fixture;
 mod gathering;
+mod graph;
 mod interleavings;
 mod isolation;
 mod jobs;
@@ -106,6 +107,26 @@ contract! {
         gathered_texts_are_one_turn_in_their_order,
         a_text_of_another_conversation_does_not_join,
         a_consent_word_does_not_wait_for_what_gathers,
+    }
+    graph {
+        an_entity_that_is_there_is_merged,
+        names_and_observations_are_one_in_both_unicode_forms,
+        texts_of_every_kind_are_kept_and_found,
+        relations_need_both_ends,
+        observations_for_nobody_are_refused_and_nothing_is_written,
+        what_is_deleted_is_counted_and_gone,
+        limits_hold_and_what_they_refuse_is_not_written,
+        everything_that_contains_the_query_is_found_the_best_first,
+        hits_come_with_their_relations,
+        a_graph_is_read_part_by_part,
+        what_lies_around_an_entity_is_found_nearest_first,
+        an_overview_counts_what_is_there,
+        facts_are_listed_newest_first_and_deleted_by_number,
+        a_text_recalls_what_it_is_about,
+        two_people_with_the_same_names_have_two_graphs,
+        an_import_is_whole_and_can_be_repeated,
+        writers_side_by_side_lose_nothing,
+        ten_thousand_entities_are_paged_and_found,
     }
     interleavings {
         whatever_the_order_nothing_is_lost_or_done_twice,

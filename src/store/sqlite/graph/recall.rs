@@ -1,0 +1,141 @@
+//! What a graph knows that has to do with a text: each rare word of the text counts for the facts that have it.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::super::fault::Outcome;
+use super::Number;
+use super::read::{fact, newest_relations, select_fact};
+use super::search::{entity_of, is_observation, rows};
+use crate::domain::graph::{Relation, fold};
+use crate::domain::ids::UserId;
+use crate::store::Recollection;
+
+/// Words of the text that count: the longest.
+const WORDS: usize = 24;
+/// Rows of one word that count: the newest. A word that has so many says little.
+const ROWS: usize = 128;
+/// Entities whose facts are told for their own sake.
+const ENTITIES: usize = 8;
+/// The newest facts of such an entity that are told.
+const FACTS_EACH: i64 = 12;
+
+/// Words that say nothing of what a text is about.
+const EMPTY: &str = " about after all also and any are because been but can could did does for from get got had has have her him his how \
+    into its just know let like may mine more much must not now our out please remember should some such tell than that the their them \
+    then there these they this those too use was were what when where which who why will with would yes you your ";
+
+/// The words of a text that can find something, the longest first.
+fn words(text: &str) -> Vec<String> {
+    let folded = fold(text);
+    let mut seen = HashSet::new();
+    let mut words: Vec<String> = folded
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| word.chars().count() >= if word.is_ascii() { 3 } else { 2 } && !EMPTY.contains(&format!(" {word} ")))
+        // "sisters" finds "sister".
+        .map(|word| if word.len() > 4 && word.is_ascii() { word.strip_suffix('s').unwrap_or(word) } else { word })
+        .filter(|word| seen.insert((*word).to_owned()))
+        .map(str::to_owned)
+        .collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words.truncate(WORDS);
+    words
+}
+
+/// How much each fact and each entity has to do with a text.
+#[derive(Default)]
+struct Scores {
+    observations: HashMap<i64, f64>,
+    entities: HashMap<i64, f64>,
+}
+
+impl Scores {
+    fn of(db: &Connection, number: Number, text: &str) -> Outcome<Self> {
+        let mut scores = Self::default();
+        for word in words(text) {
+            // Names are few and say most: they are asked apart, so that a word of many observations does not hide them.
+            let mut hits = rows(db, number.entities(), &word, ROWS)?;
+            hits.extend(rows(db, number.observations(), &word, ROWS)?);
+            #[expect(clippy::cast_precision_loss, reason = "at most some hundred rows")]
+            let weight = 1.0 / (1.0 + hits.len() as f64).ln_1p();
+            let whole = |name: &str| name.split(|character: char| !character.is_alphanumeric()).any(|part| part == word);
+            for hit in hits {
+                if is_observation(hit.id) {
+                    *scores.observations.entry(hit.id).or_default() += weight;
+                } else {
+                    let weight = weight * if hit.in_name && whole(&hit.name) { 3.0 } else { 1.0 };
+                    *scores.entities.entry(hit.id).or_default() += weight;
+                }
+            }
+        }
+        Ok(scores)
+    }
+
+    /// Entities, the one that has most to do with the text first.
+    fn best_entities(&self) -> Vec<(i64, f64)> {
+        let mut entities: Vec<(i64, f64)> = self.entities.iter().map(|(id, score)| (*id, *score)).collect();
+        entities.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+        entities.truncate(ENTITIES);
+        entities
+    }
+}
+
+/// The best facts and the relations of the entities that the text names.
+pub(super) fn recall(db: &Connection, user: UserId, text: &str, limit: usize) -> Outcome<Recollection> {
+    let Some(number) = Number::find(db, user)? else { return Ok(Recollection::default()) };
+    let mut scores = Scores::of(db, number, text)?;
+    let entities = scores.best_entities();
+    // A fact that has a word counts more when its entity has one too.
+    for (id, score) in &mut scores.observations {
+        let entity = entity_of(db, *id)?;
+        *score += scores.entities.get(&entity).copied().unwrap_or_default();
+    }
+    let mut newest = db.prepare_cached("SELECT id FROM observations WHERE entity = ?1 ORDER BY id DESC LIMIT ?2")?;
+    for (entity, score) in &entities {
+        for id in newest.query_map(params![entity, FACTS_EACH], |row| row.get(0))? {
+            scores.observations.entry(id?).or_insert(*score);
+        }
+    }
+    let mut best: Vec<(i64, f64)> = scores.observations.into_iter().collect();
+    best.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    best.truncate(limit);
+    let mut by_id = db.prepare_cached(select_fact!("WHERE o.id = ?1"))?;
+    let mut facts = Vec::with_capacity(best.len());
+    for (id, _score) in best {
+        facts.extend(by_id.query_row([id], fact).optional()?);
+    }
+    let mut relations: Vec<Relation> = Vec::new();
+    let mut told = HashSet::new();
+    for (entity, _score) in entities {
+        for (id, relation) in newest_relations(db, entity, limit.saturating_sub(relations.len()))? {
+            if told.insert(id) {
+                relations.push(relation);
+            }
+        }
+    }
+    Ok(Recollection { facts, relations })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+
+    #[test]
+    fn words_that_say_nothing_are_left_out() {
+        assert_eq!(words("What do you know about my sisters?"), ["sister"]);
+        assert_eq!(words("Tell me: is Zoë's flat in 東京?"), ["flat", "zoe", "東京"].map(str::to_owned).to_vec().tap_sorted());
+    }
+
+    trait TapSorted {
+        fn tap_sorted(self) -> Self;
+    }
+
+    impl TapSorted for Vec<String> {
+        /// As `words` sorts: the longest first, in bytes.
+        fn tap_sorted(mut self) -> Self {
+            self.sort_by_key(|word| std::cmp::Reverse(word.len()));
+            self
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Searching. The index holds three characters a token: a text that contains a word has all of the word's tokens. Few of them, the
+//! rarest by the look of their letters, narrow the rows down; each row is then compared with the word itself.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, params};
+
+use super::super::cursor::{self, Listing, Place};
+use super::super::fault::{Fault, Outcome};
+use super::{Number, OBSERVATION, digest, entity};
+use crate::domain::graph::fold;
+use crate::domain::ids::UserId;
+use crate::store::{GraphFound, GraphSearch, StoreError};
+
+/// Tokens of one word that the index is asked for.
+const TOKENS: usize = 3;
+/// Words of a query that count.
+const WORDS: usize = 16;
+/// Rows by which it is tried which word is rare.
+const PROBE: usize = 200;
+/// Entities up to which it is cheaper to look at each than to ask the index for the next word.
+const FEW: usize = 64;
+
+/// Where a query was found, the best first. The order is part of cursors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Exact,
+    Prefix,
+    Name,
+    Type,
+    Observation,
+    Words,
+}
+
+/// A row of the index that contains a word.
+pub(super) struct Hit {
+    /// The id of an entity or of an observation.
+    pub(super) id: i64,
+    /// An entity's folded name; empty for an observation.
+    pub(super) name: String,
+    /// Whether an entity's name contains it, and not its type alone.
+    pub(super) in_name: bool,
+}
+
+/// Rows of a person's index that contain a folded text, the newest first: at most `limit`, and those of `ids` only.
+pub(super) fn rows(db: &Connection, ids: (i64, i64), text: &str, limit: usize) -> Outcome<Vec<Hit>> {
+    let tokens = rarest_tokens(text, TOKENS);
+    let mut found = Vec::new();
+    let mut statement;
+    let mut rows = if tokens.is_empty() {
+        statement =
+            db.prepare_cached("SELECT rowid, name, type, text FROM graph_index WHERE rowid BETWEEN ?1 AND ?2 ORDER BY rowid DESC")?;
+        statement.query([ids.0, ids.1])?
+    } else {
+        statement = db.prepare_cached(
+            "SELECT rowid, name, type, text FROM graph_index WHERE graph_index MATCH ?3 AND rowid BETWEEN ?1 AND ?2 ORDER BY rowid DESC",
+        )?;
+        statement.query(params![ids.0, ids.1, all_of(&tokens)])?
+    };
+    while let Some(row) = rows.next()? {
+        if found.len() >= limit {
+            break;
+        }
+        let id: i64 = row.get(0)?;
+        let column = |number: usize| -> Outcome<&str> {
+            Ok(row.get_ref(number)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default())
+        };
+        if is_observation(id) {
+            if column(3)?.contains(text) {
+                found.push(Hit { id, name: String::new(), in_name: false });
+            }
+        } else {
+            let name = column(1)?;
+            let in_name = name.contains(text);
+            if in_name || column(2)?.contains(text) {
+                found.push(Hit { id, name: name.to_owned(), in_name });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an id is an observation's.
+pub(super) const fn is_observation(id: i64) -> bool {
+    id & OBSERVATION != 0
+}
+
+/// The entity that an observation is of.
+pub(super) fn entity_of(db: &Connection, id: i64) -> Outcome<i64> {
+    if !is_observation(id) {
+        return Ok(id);
+    }
+    Ok(db.prepare_cached("SELECT entity FROM observations WHERE id = ?1")?.query_row([id], |row| row.get(0))?)
+}
+
+/// An expression that asks for all of some tokens.
+fn all_of(tokens: &[String]) -> String {
+    tokens.iter().map(|token| quoted(token)).collect::<Vec<_>>().join(" AND ")
+}
+
+/// A token as the index's language writes it.
+pub(super) fn quoted(token: &str) -> String {
+    format!("\"{}\"", token.replace('"', "\"\""))
+}
+
+/// Tokens of a text, those first that few texts have, by the look of their letters; they overlap as little as they can.
+/// None where the text is shorter than a token.
+pub(super) fn rarest_tokens(text: &str, most: usize) -> Vec<String> {
+    /// Letters by how often they come in texts of many languages; what is not here is rare.
+    const FREQUENT: &str = " eantiorsldhucmpgfbvykwzjxq";
+    // A long text is found by its beginning, and compared as a whole.
+    let characters: Vec<char> = text.chars().take(64).collect();
+    let rarity = |character: &char| FREQUENT.find(*character).unwrap_or(FREQUENT.len() + 8);
+    let mut places: Vec<(usize, usize)> =
+        characters.windows(3).enumerate().map(|(place, token)| (token.iter().map(rarity).sum::<usize>(), place)).collect();
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    let mut taken: Vec<usize> = Vec::new();
+    for apart in [3, 2, 1] {
+        for (_rarity, place) in &places {
+            if taken.len() < most && taken.iter().all(|other| other.abs_diff(*place) >= apart) {
+                taken.push(*place);
+            }
+        }
+    }
+    taken.iter().filter_map(|place| characters.get(*place..place + 3)).map(|token| token.iter().collect()).collect()
+}
+
+/// The words of a folded text, each once.
+fn words(text: &str) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    text.split(' ').filter(|word| !word.is_empty() && seen.insert(*word)).take(WORDS).collect()
+}
+
+/// Entities that have each of the words somewhere.
+fn with_all_words(db: &Connection, number: Number, words: &[&str]) -> Outcome<HashSet<i64>> {
+    let whole = (number.first(), number.last());
+    let mut by_rows = Vec::with_capacity(words.len());
+    for word in words {
+        let probed = rows(db, whole, word, PROBE)?;
+        if probed.is_empty() {
+            return Ok(HashSet::new());
+        }
+        by_rows.push((probed.len(), *word, probed));
+    }
+    by_rows.sort_by_key(|(count, word, _probed)| (*count, std::cmp::Reverse(word.len())));
+    let mut remaining: Option<HashSet<i64>> = None;
+    for (count, word, probed) in by_rows {
+        let few = remaining.take_if(|remaining| remaining.len() <= FEW && count >= PROBE);
+        if let Some(few) = few {
+            let mut kept = HashSet::new();
+            for id in few {
+                if has(db, id, word)? {
+                    kept.insert(id);
+                }
+            }
+            remaining = Some(kept);
+            continue;
+        }
+        let hits = if count < PROBE { probed } else { rows(db, whole, word, usize::MAX)? };
+        let mut having = HashSet::new();
+        for hit in hits {
+            having.insert(entity_of(db, hit.id)?);
+        }
+        remaining = Some(match remaining {
+            Some(before) => before.intersection(&having).copied().collect(),
+            None => having,
+        });
+    }
+    Ok(remaining.unwrap_or_default())
+}
+
+/// Whether an entity has a word in its name, its type or an observation.
+fn has(db: &Connection, id: i64, word: &str) -> Outcome<bool> {
+    let mut by_id = db.prepare_cached("SELECT name, type, text FROM graph_index WHERE rowid = ?1")?;
+    let mut contains = |id: i64| -> Outcome<bool> {
+        let mut rows = by_id.query([id])?;
+        let Some(row) = rows.next()? else { return Ok(false) };
+        for column in 0..3 {
+            if row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from)?.is_some_and(|text| text.contains(word)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    if contains(id)? {
+        return Ok(true);
+    }
+    let mut observations = db.prepare_cached("SELECT id FROM observations WHERE entity = ?1")?;
+    for observation in observations.query_map([id], |row| row.get(0))? {
+        if contains(observation?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Every entity that a folded query finds, the best first.
+fn ranked(db: &Connection, number: Number, query: &str) -> Outcome<Vec<(Class, i64, i64)>> {
+    // By entity: the best class, and what it is sorted by within that, the newest first.
+    let mut best: HashMap<i64, (Class, i64)> = HashMap::new();
+    for hit in rows(db, number.entities(), query, usize::MAX)? {
+        let class = match hit.in_name {
+            true if hit.name == query => Class::Exact,
+            true if hit.name.starts_with(query) => Class::Prefix,
+            true => Class::Name,
+            false => Class::Type,
+        };
+        best.insert(hit.id, (class, hit.id));
+    }
+    for hit in rows(db, number.observations(), query, usize::MAX)? {
+        best.entry(entity_of(db, hit.id)?).or_insert((Class::Observation, hit.id));
+    }
+    let words = words(query);
+    if words.len() > 1 {
+        for id in with_all_words(db, number, &words)? {
+            best.entry(id).or_insert((Class::Words, id));
+        }
+    }
+    let mut ranked: Vec<_> = best.into_iter().map(|(id, (class, newest))| (class, newest, id)).collect();
+    ranked.sort_unstable_by_key(|(class, newest, _id)| (*class, std::cmp::Reverse(*newest)));
+    Ok(ranked)
+}
+
+/// A page of what a query finds.
+pub(super) fn find(db: &Connection, user: UserId, search: &GraphSearch) -> Outcome<GraphFound> {
+    let query = fold(&search.query);
+    let mark = digest(&query).to_be_bytes();
+    let from = cursor::read(Listing::GraphSearch, mark.len(), search.cursor.as_deref())?;
+    if from.as_ref().is_some_and(|place: &Place<2>| place.id != mark) {
+        return Err(Fault::Refused(StoreError::InvalidCursor));
+    }
+    let Some(number) = Number::find(db, user)? else { return Ok(GraphFound::default()) };
+    let ranked = ranked(db, number, &query)?;
+    let after = from.map(|place| place.numbers);
+    let is_behind = |class: Class, newest: i64| after.is_none_or(|[last, before]| (class as i64, -newest) > (last, -before));
+    let mut found = GraphFound { hits: super::count(ranked.len()), ..GraphFound::default() };
+    let (mut ids, mut entities) = (Vec::new(), Vec::new());
+    let mut left = search.bytes;
+    let mut last = None;
+    for (class, newest, id) in ranked.into_iter().filter(|(class, newest, _id)| is_behind(*class, *newest)) {
+        let place = Place { numbers: [class as i64, newest], id: mark.to_vec() };
+        let full = entities.len() >= search.limit.max(1);
+        let entity = if full { None } else { Some(entity(db, id, search.detail)?) };
+        let Some(entity) = entity.filter(|entity| entities.is_empty() || entity.json_size(search.detail) <= left) else {
+            found.next = last.map(|place| cursor::write(Listing::GraphSearch, &place));
+            break;
+        };
+        left = left.saturating_sub(entity.json_size(search.detail));
+        ids.push(id);
+        entities.push(entity);
+        last = Some(place);
+    }
+    found.found = super::read::with_relations(db, &ids, entities, left)?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rarest_tokens_are_asked_for() {
+        assert_eq!(rarest_tokens("mark001234z", 3).len(), 3);
+        assert!(rarest_tokens("mark001234z", 1)[0].bytes().all(|byte| byte.is_ascii_digit()));
+        assert_eq!(rarest_tokens("abc", 3), ["abc"]);
+        assert_eq!(rarest_tokens("abcd", 3).len(), 2);
+        assert!(rarest_tokens("ab", 3).is_empty());
+        assert_eq!(rarest_tokens("日本国", 3), ["日本国"]);
+    }
+
+    #[test]
+    fn quotes_do_not_end_a_token() {
+        assert_eq!(all_of(&["a\"b".to_owned(), "AND".to_owned()]), "\"a\"\"b\" AND \"AND\"");
+    }
+}
