@@ -194,3 +194,148 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
         self.inner.close().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, Lines};
+    use tokio::task::JoinHandle;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::service::tools::{JsonObject, ToolContext, ToolDefinition, ToolHints, ToolOutcome, ToolSet};
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A tool that takes seven seconds, longer than rmcp waits at the end of its input.
+    #[derive(Default)]
+    struct Slow {
+        written: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl ToolSet for Slow {
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+
+        async fn definitions(&self, _context: &ToolContext) -> Arc<Vec<ToolDefinition>> {
+            let schema = Arc::new(JsonObject::from_iter([("type".to_owned(), json!("object"))]));
+            let (name, text) = ("write".to_owned(), String::new());
+            let hints = ToolHints::ADD;
+            Arc::new(vec![ToolDefinition {
+                name,
+                title: text.clone(),
+                description: text,
+                input_schema: schema,
+                output_schema: None,
+                hints,
+            }])
+        }
+
+        async fn call(&self, _context: &ToolContext, _name: &str, _arguments: JsonObject) -> ToolOutcome {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            ToolOutcome::of(json!({"written": self.written.fetch_add(1, Ordering::SeqCst) + 1}))
+        }
+    }
+
+    struct Client {
+        input: Option<DuplexStream>,
+        output: Lines<BufReader<DuplexStream>>,
+        stop: Stop,
+        serving: JoinHandle<Result<(), StdioError>>,
+    }
+
+    impl Client {
+        async fn hello(opening: Opening) -> Self {
+            let ((input, theirs_in), (theirs_out, output)) = (tokio::io::duplex(4096), tokio::io::duplex(4096));
+            let stop = Stop::default();
+            let serving = tokio::spawn(serve_over(theirs_in, theirs_out, opening, stop.clone()));
+            let mut client = Self { input: Some(input), output: BufReader::new(output).lines(), stop, serving };
+            let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}});
+            client.send(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello})).await;
+            assert_eq!(client.next().await.unwrap()["id"], 0);
+            client
+        }
+
+        async fn send(&mut self, message: &Value) {
+            self.input.as_mut().unwrap().write_all(format!("{message}\n").as_bytes()).await.unwrap();
+        }
+
+        async fn call(&mut self, id: u64) {
+            self.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": "write", "arguments": {}}})).await;
+        }
+
+        async fn next(&mut self) -> Option<Value> {
+            let line = timeout(LIMIT, self.output.next_line()).await.unwrap().unwrap()?;
+            Some(serde_json::from_str(&line).unwrap())
+        }
+    }
+
+    fn opened() -> (Arc<Slow>, Opening) {
+        let (slow, (opener, opening)) = (Arc::new(Slow::default()), opening());
+        let catalogue = Arc::new(Catalogue::new(vec![Arc::clone(&slow) as _]));
+        opener.done(Ok(Opened { catalogue, user_id: UserId::from_bytes([7; 12]) }));
+        (slow, opening)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_for_is_answered_after_the_end_of_input_and_after_a_signal() {
+        for by_signal in [false, true] {
+            let (slow, opening) = opened();
+            let mut client = Client::hello(opening).await;
+            client.call(1).await;
+            client.call(2).await;
+            // Both were read: what is answered next came after them.
+            client.send(&json!({"jsonrpc": "2.0", "id": 3, "method": "ping"})).await;
+            assert_eq!(client.next().await.unwrap()["id"], 3);
+            if by_signal {
+                client.stop.drain.cancel();
+            } else {
+                client.input = None;
+            }
+            let answers = [client.next().await.unwrap(), client.next().await.unwrap()];
+            assert!(answers.iter().all(|answer| answer["result"]["isError"] == false), "{answers:?}");
+            assert_eq!((client.next().await, slow.written.load(Ordering::SeqCst)), (None, 2));
+            timeout(LIMIT, client.serving).await.unwrap().unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_taken_back_holds_up_no_end() {
+        let (_slow, opening) = opened();
+        let mut client = Client::hello(opening).await;
+        client.call(1).await;
+        client.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})).await;
+        client.input = None;
+        timeout(LIMIT, client.serving).await.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_signal_waits_for_nothing() {
+        let (opener, opening) = opening();
+        let mut client = Client::hello(opening).await;
+        client.call(1).await;
+        client.stop.drain.cancel();
+        client.stop.now.cancel();
+        timeout(LIMIT, client.serving).await.unwrap().unwrap().unwrap();
+        drop(opener);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_what_never_opens_is_told() {
+        let (opener, opening) = opening();
+        let mut client = Client::hello(opening).await;
+        client.call(1).await;
+        drop(opener);
+        let answer = client.next().await.unwrap();
+        assert!(
+            answer["result"]["isError"] == true && answer["result"]["content"][0]["text"].as_str().unwrap().contains("ended"),
+            "{answer}"
+        );
+    }
+}

@@ -1,9 +1,11 @@
 //! The MCP server: who is let in, what is answered, and what real clients make of it.
 
 mod bad_input;
+mod clients;
 mod identity;
 mod notes;
 mod protocol;
+mod stdio;
 
 use std::sync::Arc;
 
