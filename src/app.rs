@@ -27,11 +27,13 @@ use crate::service::conversations::Conversations;
 use crate::service::deliver::Deliverer;
 use crate::service::health::Health;
 use crate::service::jobs::Jobs;
+use crate::service::kept::Kept;
 use crate::service::people::People;
 use crate::service::prompt::PromptTemplate;
 use crate::service::receive::Receiver;
 use crate::service::reply::Replier;
 use crate::service::summarise::Summariser;
+use crate::service::todos::Todos;
 use crate::service::tokens::Tokens;
 use crate::service::tools::ToolSet;
 use crate::service::watch::{Wake, Watch};
@@ -119,7 +121,8 @@ impl App {
             let models = Arc::clone(&models);
             Arc::new(move |user: &User| effective(&models, &user.preferences))
         };
-        let words = Words::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), effective);
+        let kept = Kept::new(Arc::clone(&store), Todos::configured(Arc::clone(&store), clock.clone(), &config));
+        let words = Words::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), effective, kept);
         let receiver = Arc::new(
             Receiver::new(
                 Arc::clone(&store),

@@ -30,13 +30,25 @@ pub enum Command {
     Balance,
     /// Where am I, and does it work?
     Status,
+    /// About what is kept of the person.
+    Kept(KeptCommand),
     /// A command that does not exist; answered with the list, never sent to a model.
     Unknown,
+}
+
+/// A command about what is kept of a person, which may have [words of its own](argument) behind its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptCommand {
+    /// My list: show it, add to it, tick off.
+    Todo,
 }
 
 /// Reads a text. `opted_out` says whether the sender has opted out: only then is `YES` an opt-in.
 #[must_use]
 pub fn read_word(text: &str, opted_out: bool) -> Option<Word> {
+    if let Some(command) = with_argument(text) {
+        return Some(Word::Command(Command::Kept(command)));
+    }
     let text = text.trim().trim_end_matches(['.', '!']).trim_end();
     // Longer than any word of ours, and nothing longer is worth folding.
     if text.is_empty() || text.len() > 32 {
@@ -52,6 +64,9 @@ pub fn read_word(text: &str, opted_out: bool) -> Option<Word> {
         _ => {}
     }
     let name = folded.strip_prefix('/')?;
+    if let Some(command) = named(name) {
+        return Some(Word::Command(Command::Kept(command)));
+    }
     let command = match name {
         "HELP" => Command::Help,
         "NEW" => Command::New,
@@ -62,6 +77,29 @@ pub fn read_word(text: &str, opted_out: bool) -> Option<Word> {
         _ => return None,
     };
     Some(Word::Command(command))
+}
+
+/// A command that may be followed by words of its own, and is.
+fn with_argument(text: &str) -> Option<KeptCommand> {
+    let mut words = text.split_whitespace();
+    let name = words.next()?.strip_prefix('/')?;
+    words.next()?;
+    named(&name.to_ascii_uppercase())
+}
+
+/// A command that may have words of its own, by its name.
+fn named(name: &str) -> Option<KeptCommand> {
+    Some(match name {
+        "TODO" => KeptCommand::Todo,
+        _ => return None,
+    })
+}
+
+/// What stands behind the name of a command, without the blanks around it.
+#[must_use]
+pub fn argument(text: &str) -> &str {
+    let text = text.trim();
+    text.find(char::is_whitespace).and_then(|end| text.get(end..)).unwrap_or_default().trim()
 }
 
 #[cfg(test)]
@@ -87,5 +125,22 @@ mod tests {
         assert_eq!(read_word("/new", false), Some(Word::Command(Command::New)));
         assert_eq!(read_word("/Balance", false), Some(Word::Command(Command::Balance)));
         assert_eq!(read_word("/halp", false), Some(Word::Command(Command::Unknown)));
+    }
+
+    #[test]
+    fn some_commands_have_words_of_their_own() {
+        let long = format!("/todo {}", "buy milk and ".repeat(50));
+        for (text, command, rest) in [
+            ("/todo", KeptCommand::Todo, ""),
+            (" /Todo. ", KeptCommand::Todo, ""),
+            ("/todo\nbuy milk!", KeptCommand::Todo, "buy milk!"),
+            (&long, KeptCommand::Todo, long.trim().strip_prefix("/todo ").unwrap()),
+        ] {
+            assert_eq!(read_word(text, false), Some(Word::Command(Command::Kept(command))), "{text:?}");
+            assert_eq!(argument(text), rest, "{text:?}");
+        }
+        for none in ["/new york", "/memorys of me", "memory", "todo buy milk", "see /todo", "/balance please"] {
+            assert_eq!(read_word(none, false), None, "{none:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod conversations;
 pub mod deliver;
 pub mod health;
 pub mod jobs;
+pub mod kept;
 mod outgoing;
 pub mod people;
 pub mod prompt;

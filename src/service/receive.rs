@@ -141,6 +141,7 @@ impl Receiver {
         let horizon = now.before(std::time::Duration::from_secs(u64::from(self.config.catch_up.max_age_hours) * 3600));
         let said = Said {
             phone: &message.from,
+            text: &message.text,
             route: route.as_ref(),
             confirms: silent,
             at: message.sent_at.map_or(now, |sent| sent.min(now)),
@@ -194,7 +195,9 @@ impl Receiver {
         let action = match word {
             Some(word) => {
                 let confirms = CarrierConfirms::No;
-                self.words.act(word, &Said { phone: &message.phone, route: route.as_ref(), confirms, at: now, now }).await?
+                self.words
+                    .act(word, &Said { phone: &message.phone, text: &message.text, route: route.as_ref(), confirms, at: now, now })
+                    .await?
             }
             None => Action::Reply { debounce: None },
         };

@@ -148,12 +148,22 @@ impl Todos {
         Self::new(store, clock, limits, config.people.time_zone.clone())
     }
 
+    /// An item as it is kept, if it can be taken.
+    pub(super) fn checked(&self, new: NewTodo) -> Result<NewTodo, TodoError> {
+        Ok(NewTodo { text: self.text(&new.text)?, category: category(new.category)?, ..new })
+    }
+
+    /// Items that one person's list may hold.
+    pub(super) const fn most(&self) -> usize {
+        self.limits.items
+    }
+
     /// Writes an item down, unless an equal one is open: that one is returned as it is.
     ///
     /// # Errors
     /// [`TodoError::Invalid`], [`TodoError::NoParent`] or [`TodoError::Store`].
     pub async fn add(&self, user_id: UserId, new: NewTodo) -> Result<AddedTodo, TodoError> {
-        let new = NewTodo { text: self.text(&new.text)?, category: category(new.category)?, ..new };
+        let new = self.checked(new)?;
         if let Some(parent) = new.parent
             && self.store.find_todo(user_id, parent).await?.is_none()
         {
@@ -280,7 +290,7 @@ impl Todos {
     }
 
     /// The one item of that name. Its words are looked for whole first, then as a part.
-    async fn meant(&self, user_id: UserId, name: &ItemName, state: TodoState) -> Result<TodoId, TodoError> {
+    pub(super) async fn meant(&self, user_id: UserId, name: &ItemName, state: TodoState) -> Result<TodoId, TodoError> {
         let text = match name {
             ItemName::Id(id) => return Ok(*id),
             ItemName::Text(text) => text,

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use super::kept::{Kept, Plan};
 use super::outgoing::outgoing;
 use super::receive::CarrierConfirms;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::consent::{Command, Word};
+use crate::domain::consent::{Command, Word, argument};
 use crate::domain::delivery::ReplyRoute;
 use crate::domain::ledger::{Credits, Usage};
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{Refusal, StoredReply, TurnEnd};
-use crate::store::{Action, Consent, Effect, NewOutbound, SharedStore, StoreError};
+use crate::store::{Action, Consent, Effect, FixedAnswer, NewOutbound, SharedStore, StoreError};
 
 /// Where a person stands, for `/status` and `users show`.
 pub type Effective = dyn Fn(&crate::domain::user::User) -> (String, String) + Send + Sync;
@@ -22,6 +23,8 @@ pub type Effective = dyn Fn(&crate::domain::user::User) -> (String, String) + Se
 pub(super) struct Said<'a> {
     /// Who.
     pub(super) phone: &'a PhoneNumber,
+    /// All that they said.
+    pub(super) text: &'a str,
     /// How an answer reaches them; without a route nothing is sent.
     pub(super) route: Option<&'a ReplyRoute>,
     /// Whether the carrier answers consent and help words itself.
@@ -38,13 +41,14 @@ pub struct Words {
     clock: Clock,
     config: Arc<Config>,
     effective: Arc<Effective>,
+    kept: Kept,
 }
 
 impl Words {
     /// `effective` tells the endpoint and the model that apply to a person now.
     #[must_use]
-    pub fn new(store: SharedStore, clock: Clock, config: Arc<Config>, effective: Arc<Effective>) -> Self {
-        Self { store, clock, config, effective }
+    pub fn new(store: SharedStore, clock: Clock, config: Arc<Config>, effective: Arc<Effective>, kept: Kept) -> Self {
+        Self { store, clock, config, effective, kept }
     }
 
     /// What is to be done about a word. Without a route nothing is sent.
@@ -69,9 +73,20 @@ impl Words {
             }
             Word::Command(Command::Balance) => self.answer(self.balance(phone).await?, Effect::None, route, now),
             Word::Command(Command::Status) => self.answer(self.status(phone).await?, Effect::None, route, now),
-            Word::Command(Command::Unknown) => {
-                self.answer("That is not a command. There are /help, /new, /balance and /status.".to_owned(), Effect::None, route, now)
+            Word::Command(Command::Kept(command)) => {
+                let Plan { text, change } = self.kept.plan(command, argument(said.text), phone).await?;
+                let effect = change.map_or(Effect::None, |(change, otherwise)| Effect::Change {
+                    change,
+                    otherwise: FixedAnswer { outgoing: self.outgoing(&otherwise, route, now), text: otherwise },
+                });
+                self.answer(text, effect, route, now)
             }
+            Word::Command(Command::Unknown) => self.answer(
+                "That is not a command. There are /help, /new, /balance, /status and /todo.".to_owned(),
+                Effect::None,
+                route,
+                now,
+            ),
         })
     }
 
@@ -134,8 +149,8 @@ impl Words {
 pub(super) fn end_of(action: &Action) -> Option<TurnEnd> {
     match action {
         Action::Consent { .. } => Some(TurnEnd::Answered(None)),
-        // Whether there was something to send is known when it is stored.
-        Action::Answer { effect: Effect::ReleaseHeld { .. }, .. } | Action::Reply { .. } => None,
+        // Whether there was something to send or to change is known when it is stored.
+        Action::Answer { effect: Effect::ReleaseHeld { .. } | Effect::Change { .. }, .. } | Action::Reply { .. } => None,
         Action::Answer { text, reply_id, .. } => {
             let reply = StoredReply { message_id: *reply_id, text: text.clone(), endpoint: None, model: None, usage: Usage::default() };
             Some(TurnEnd::Answered(Some(reply)))

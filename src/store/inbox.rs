@@ -3,12 +3,14 @@
 use async_trait::async_trait;
 
 use super::outbox::NewOutbound;
+use super::todos::NewTodo;
 use super::{StoreResult, Timestamp};
 use crate::domain::delivery::ReplyRoute;
 use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
 use crate::domain::ledger::Credits;
 use crate::domain::message::{Attachment, CallerMetadata};
 use crate::domain::phone::PhoneNumber;
+use crate::domain::todo::TodoId;
 use crate::domain::turn::{Refusal, TurnRequest};
 
 /// A message to be stored, with everything that one atomic step needs.
@@ -155,7 +157,7 @@ pub enum Consent {
 }
 
 /// What a fixed answer does besides answering.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Nothing.
     None,
@@ -171,6 +173,37 @@ pub enum Effect {
         /// What the carrier charges for one segment, taken from the person's balance, where there is one.
         segment_price: Credits,
     },
+    /// Changes what is kept of the person. The answer's `text` and `outgoing` are for when that was done.
+    Change {
+        /// The change.
+        change: Change,
+        /// The answer for when there was nothing to change, or a limit forbids it; then nothing is changed.
+        otherwise: FixedAnswer,
+    },
+}
+
+/// A fixed answer of ours.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FixedAnswer {
+    /// The answer as stored.
+    pub text: String,
+    /// The answer as sent; empty without a route.
+    pub outgoing: Vec<NewOutbound>,
+}
+
+/// A change that a person makes by a word. It is part of the message's own step, so a repeated message repeats nothing. What it
+/// is made to has a number that is never used again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Writes an item down on a list of at most `limit`, as [`super::Todos::add_todo`] does.
+    AddTodo {
+        /// The item.
+        new: NewTodo,
+        /// Items of one person.
+        limit: usize,
+    },
+    /// Marks an open item as done.
+    CompleteTodo(TodoId),
 }
 
 /// What became of a message.

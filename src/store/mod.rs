@@ -37,7 +37,10 @@ pub use graph::{
     DanglingRelation, Deleted, Graph, GraphFound, GraphPart, GraphRead, GraphSearch, GraphStats, Imported, MissingName, NamedObservation,
     Neighbourhood, Opened, Recollection, RelationsWritten, Subgraph, Written,
 };
-pub use inbox::{Accepted, Action, ApiRepeat, Consent, ConversationTarget, Debounce, Door, Effect, Inbox, NewInbound, NewPerson, Receipt};
+pub use inbox::{
+    Accepted, Action, ApiRepeat, Change, Consent, ConversationTarget, Debounce, Door, Effect, FixedAnswer, Inbox, NewInbound, NewPerson,
+    Receipt,
+};
 pub use jobs::{JobFilter, Jobs};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
 pub use people::{NewAccount, People};

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::changes;
 use super::fault::Outcome;
 use super::lanes::{self, Recipient, Word};
 use super::people;
@@ -408,6 +409,10 @@ fn take_effect(unit: &Unit<'_>, new: &NewInbound, action: &Action, receipt: &Rec
             if release_held(unit, effect, receipt)? {
                 return Ok(());
             }
+            let (text, outgoing) = match effect {
+                Effect::Change { change, otherwise } if !changes::make(unit, receipt, change)? => (&otherwise.text, &otherwise.outgoing),
+                _ => (text, outgoing),
+            };
             unit.db.prepare_cached("UPDATE turns SET answer_id = ?2, answer = ?3 WHERE id = ?1")?.execute(params![
                 receipt.turn_id,
                 reply_id,

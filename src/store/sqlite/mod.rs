@@ -5,6 +5,7 @@
 //! side, and nothing outside names a type of this module. Start with [`accept`] and [`turns`].
 
 mod accept;
+mod changes;
 mod check;
 mod checkpoint;
 mod conversations;

@@ -6,8 +6,14 @@ use std::sync::mpsc;
 use super::ticket::Ticket;
 use super::*;
 use crate::config::sections::{Backend, Json, MongoDb, Sqlite, Storage};
+use crate::domain::message::CallerMetadata;
+use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
-use crate::store::Upkeep;
+use crate::domain::turn::TurnRequest;
+use crate::store::{
+    Accepted, Action, Change, ConversationTarget, Door, Effect, FixedAnswer, Inbox as _, NewInbound, NewPerson, NewTodo, PageRequest,
+    TodoFilter, Todos as _, Upkeep,
+};
 
 const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
 /// As long as a test's caller waits in the queue.
@@ -119,4 +125,55 @@ async fn a_check_that_is_held_up_is_shared_and_goes_on_without_whoever_asked() {
     store.clock.advance(Duration::from_secs(1));
     check().await.unwrap();
     assert_eq!(checks.load(Ordering::Relaxed), 2);
+}
+
+/// As if the process died after a word's change and before its message was stored: the two are one transaction.
+#[tokio::test]
+async fn a_change_that_comes_with_a_message_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = opened(&folder);
+    let clock = store.clock.clone();
+    let user = clock.user_id();
+    let word = NewInbound {
+        door: Door::Gateway { name: "twilio".to_owned(), message_id: "SM1".to_owned() },
+        phone: PhoneNumber::from_stored("+15550000001").unwrap(),
+        text: "/todo milk".to_owned(),
+        token_count: 0,
+        attachments: Vec::new(),
+        caller_metadata: CallerMetadata::new(),
+        received_at: NOON,
+        person: NewPerson { id: user, email_domain: "sms.example.org".to_owned(), start_credits: None },
+        conversation: ConversationTarget::ByPhone { not_before: None },
+        new_conversation_id: clock.conversation_id(),
+        title: None,
+        source: "sms".to_owned(),
+        message_id: clock.message_id(),
+        turn_id: clock.turn_id(),
+        request: TurnRequest::default(),
+        route: None,
+        action: Action::Answer {
+            text: "Added".to_owned(),
+            reply_id: clock.message_id(),
+            outgoing: Vec::new(),
+            effect: Effect::Change {
+                change: Change::AddTodo {
+                    new: NewTodo { text: "milk".to_owned(), category: None, priority: None, due: None, parent: None },
+                    limit: 9,
+                },
+                otherwise: FixedAnswer { text: "not".to_owned(), outgoing: Vec::new() },
+            },
+        },
+    };
+    let lost = word.clone();
+    let cut_off = store.write(Urgency::Accept, move |unit| {
+        accept::accept(unit, &lost)?;
+        Err::<(), _>(StoreError::Unavailable { reason: "the process died here".to_owned(), source: None }.into())
+    });
+    assert!(cut_off.await.is_err());
+    let list = || store.list_todos(user, TodoFilter::default(), PageRequest::first(9));
+    assert_eq!(list().await.unwrap().items.len(), 0);
+    // The carrier sends it again, twice.
+    assert!(matches!(store.accept(word.clone()).await.unwrap(), Accepted::Stored(_)));
+    assert!(matches!(store.accept(word).await.unwrap(), Accepted::Repeat(_)));
+    assert_eq!(list().await.unwrap().items.len(), 1);
 }

@@ -5,6 +5,7 @@
 
 mod accepting;
 mod accounts;
+mod changes;
 mod consent;
 mod conversations;
 mod credits;
@@ -60,6 +61,11 @@ contract! {
         an_account_is_opened_once_and_its_first_text_finds_it,
         many_who_ask_at_once_get_one_account,
         the_shared_account_has_no_phone_and_one_id,
+    }
+    changes {
+        a_change_is_made_with_its_word_and_only_once,
+        where_there_is_nothing_to_change_the_answer_says_so,
+        who_is_refused_changes_nothing,
     }
     consent {
         an_opt_out_stops_everything_but_its_confirmation,

@@ -2,6 +2,7 @@
 
 mod bench;
 mod summaries;
+mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
