@@ -35,6 +35,7 @@ use crate::service::reply::Replier;
 use crate::service::summarise::Summariser;
 use crate::service::todos::Todos;
 use crate::service::tokens::Tokens;
+use crate::service::toolbox;
 use crate::service::tools::ToolSet;
 use crate::service::watch::{Wake, Watch};
 use crate::service::words::Words;
@@ -98,6 +99,14 @@ impl App {
     /// # Errors
     /// As there.
     pub async fn open_with(config: Config, clock: Clock, opened: Opened) -> anyhow::Result<Self> {
+        Self::open_with_tools(config, clock, opened, Vec::new()).await
+    }
+
+    /// As [`App::open_with`], with tool sets that agents may use beside our own.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_with_tools(config: Config, clock: Clock, opened: Opened, outside: Vec<Arc<dyn ToolSet>>) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let Opened { gateways, simulator } = opened;
         let store = store::open(&config.storage, clock.clone())?;
@@ -135,6 +144,7 @@ impl App {
             )
             .with_default_gateway(default_gateway),
         );
+        let tools = toolset::all(&toolset::Parts { store: &store, clock: &clock, config: &config });
         let summariser = Arc::new(Summariser::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), Arc::clone(&models)));
         let replier = Arc::new(Replier::new(
             Arc::clone(&store),
@@ -145,6 +155,7 @@ impl App {
             Arc::clone(&watch),
             Arc::clone(&wake_deliveries),
             Arc::clone(&summariser),
+            Arc::new(toolbox::Toolbox::new(tools.iter().cloned().chain(outside).collect())),
         ));
         let deliverer =
             Arc::new(Deliverer::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), gateways.clone(), Arc::clone(&health)));
@@ -175,7 +186,7 @@ impl App {
             receiver,
             watch,
             health,
-            tools: toolset::all(&toolset::Parts { store: &store, clock: &clock, config: &config }),
+            tools,
             gateways,
             simulator,
             models,

@@ -160,16 +160,27 @@ fn inherited(field: &str) -> String {
     format!("endpoints.{MODEL_ENDPOINT}.{field}")
 }
 
-/// The setting that gives an endpoint's key its value although the endpoint itself leaves it out.
+/// The key whose value an agent has for a field that it leaves out.
+fn inherited_by_agents(field: &str) -> String {
+    format!("agents.{}.{field}", keys::MODEL_AGENT)
+}
+
+/// The setting that gives an endpoint's or an agent's key its value although its section leaves it out.
 pub(super) fn inherited_setting<'a>(provenance: &'a Provenance, key: &str) -> Option<(String, &'a Setting)> {
     let (section, field) = key.rsplit_once('.')?;
-    let inherits = section.starts_with("endpoints.") && !keys::OWN.contains(&field) && provenance.effective(key).is_none();
-    let from = inherits.then(|| inherited(field))?;
+    let from = match section.split_once('.')?.0 {
+        "endpoints" if !keys::OWN.contains(&field) => inherited(field),
+        "agents" if !keys::AGENTS_OWN.contains(&field) => inherited_by_agents(field),
+        _ => return None,
+    };
+    if provenance.effective(key).is_some() {
+        return None;
+    }
     provenance.effective(&from).map(|setting| (from, setting))
 }
 
 /// An agent's name is its id unless it says another, it answers through `openAI` unless it says otherwise, with that
-/// endpoint's model.
+/// endpoint's model; its tools and limits are those of the agent that comes with the program.
 fn complete_agents(draft: &mut Draft, values: &mut Dict) {
     for (section, origin) in draft.named.clone() {
         let Some(id) = section.strip_prefix("agents.") else { continue };
@@ -190,6 +201,20 @@ fn complete_agents(draft: &mut Draft, values: &mut Dict) {
             let model = find(values, &format!("endpoints.{endpoint}.default_model")).cloned();
             insert(values, &format!("{section}.model"), model.unwrap_or_else(|| Value::from("")));
         }
+        for field in keys::agent_fields() {
+            let key = format!("{section}.{field}");
+            if find(values, &key).is_some() {
+                continue;
+            }
+            let value = match field {
+                "parameters" => Some(Value::from(Dict::new())),
+                "servers" => Some(Value::from(Vec::<String>::new())),
+                _ => find(values, &inherited_by_agents(field)).cloned(),
+            };
+            if let Some(value) = value {
+                insert(values, &key, value);
+            }
+        }
     }
 }
 
@@ -207,8 +232,7 @@ fn default(key: &str) -> Option<Value> {
     }
     match *key.split('.').collect::<Vec<_>>() {
         ["endpoints", _, field] => find(&EMBEDDED, &inherited(field)).cloned(),
-        ["agents", _, "endpoint"] => Some(Value::from(MODEL_ENDPOINT)),
-        ["agents", _, _] => Some(Value::from("-")),
+        ["agents", _, field] => find(&EMBEDDED, &inherited_by_agents(field)).cloned(),
         _ => keys::is_secret(key).then(|| Value::from("")),
     }
 }

@@ -38,8 +38,11 @@ const SECRETS: [&str; 7] = [
     "storage.mongodb.uri",
 ];
 
-/// What an agent's section may hold.
-const AGENT: [&str; 4] = ["name", "instructions", "endpoint", "model"];
+/// The agent whose values the others inherit.
+pub(super) const MODEL_AGENT: &str = "agent_scrubjay";
+
+/// What an agent never inherits, because it makes it the agent that it is.
+pub(super) const AGENTS_OWN: [&str; 6] = ["name", "instructions", "endpoint", "model", "parameters", "servers"];
 
 /// The endpoint whose values the others inherit.
 pub(super) const MODEL_ENDPOINT: &str = "openAI";
@@ -80,7 +83,7 @@ pub(super) fn kind(key: &str) -> Option<Kind> {
     }
     match *key.split('.').collect::<Vec<_>>() {
         ["endpoints", name, field] if name != "default" => KEYS.get(&format!("endpoints.{MODEL_ENDPOINT}.{field}")).copied(),
-        ["agents", name, field] if name != "default" => AGENT.contains(&field).then_some(Kind::Text),
+        ["agents", name, field] if name != "default" => KEYS.get(&format!("agents.{MODEL_AGENT}.{field}")).copied(),
         _ => None,
     }
 }
@@ -112,6 +115,12 @@ pub(super) fn endpoint_fields() -> impl Iterator<Item = &'static str> {
         .map_while(|(key, _)| key.strip_prefix("endpoints.")?.strip_prefix(MODEL_ENDPOINT)?.strip_prefix('.'))
 }
 
+/// The fields of an agent's section.
+pub(super) fn agent_fields() -> impl Iterator<Item = &'static str> {
+    KEYS.range(format!("agents.{MODEL_AGENT}.")..)
+        .map_while(|(key, _)| key.strip_prefix("agents.")?.strip_prefix(MODEL_AGENT)?.strip_prefix('.'))
+}
+
 /// The key that is meant by parts written in any case, with the names that the layers below gave to endpoints and agents.
 /// A new endpoint gets the name in lower case.
 pub(super) fn in_any_case(parts: &[&str], named: &dyn Fn(&str) -> Option<String>) -> Option<String> {
@@ -134,7 +143,7 @@ pub(super) fn nearest(key: &str) -> Option<String> {
     let written = folded(key);
     let own_section = match *key.split('.').collect::<Vec<_>>() {
         ["endpoints", name, _] => endpoint_fields().map(|field| format!("endpoints.{name}.{field}")).collect(),
-        ["agents", name, _] => AGENT.map(|field| format!("agents.{name}.{field}")).to_vec(),
+        ["agents", name, _] => agent_fields().map(|field| format!("agents.{name}.{field}")).collect(),
         _ => Vec::new(),
     };
     let near = KEYS

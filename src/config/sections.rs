@@ -155,6 +155,7 @@ EndpointSettings {
     default_model: String,
     add_params: Map<String, Value>,
     drop_params: Vec<String>,
+    tools: bool,
     max_tokens: u32,
     connect_seconds: u64,
     first_token_seconds: u64,
@@ -175,7 +176,20 @@ pub struct Agents {
 }
 
 section!(/// `agents.AGENT_ID`.
-AgentSettings { name: String, instructions: String, endpoint: Endpoint, model: String });
+AgentSettings {
+    name: String,
+    instructions: String,
+    endpoint: Endpoint,
+    model: String,
+    parameters: Map<String, Value>,
+    tools: Vec<String>,
+    servers: Vec<String>,
+    max_steps: u32,
+    parallel: usize,
+    tool_seconds: u64,
+    turn_seconds: u64,
+    tool_output_characters: usize,
+});
 
 /// Declares a setting that is one of a few words.
 macro_rules! words {

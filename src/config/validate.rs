@@ -10,9 +10,13 @@ use super::draft::Draft;
 use super::extract::inherited_setting;
 use super::load::SecretStrength;
 use super::problem::{Note, Problem};
-use super::sections::{ApiDelivery, Backend, EndpointKind, EndpointSettings};
+use super::sections::{AgentSettings, ApiDelivery, Backend, EndpointKind, EndpointSettings};
 use super::weakness::{is_no_key, weakness};
+use crate::domain::ids::AgentId;
 use crate::domain::phone::PhoneNumber;
+
+/// The tool sets of our own.
+const OWN_SETS: [&str; 3] = ["memory", "todo", "schedule"];
 
 /// Checks typed settings and adds what it finds to the draft. Mends two things: a slash at the end
 /// of the public URL, and an endpoint's URL that names the request.
@@ -261,11 +265,39 @@ impl Check<'_> {
                 let message = format!("{:?} cannot answer for an agent; there are {}", endpoint.as_str(), names.join(", "));
                 self.problem(&format!("agents.{id}.endpoint"), message, "name one of these");
             }
+            self.agents_tools(id, agent, config);
         }
         if let Some(default) = &config.agents.default
             && !config.agents.named.contains_key(default)
         {
             self.problem("agents.default", format!("\"{default}\" is not configured"), &format!("add [agents.{default}]"));
+        }
+    }
+
+    /// What an agent may use, and its limits.
+    fn agents_tools(&mut self, id: &AgentId, agent: &AgentSettings, config: &Config) {
+        let key = |field: &str| format!("agents.{id}.{field}");
+        for set in agent.tools.iter().filter(|set| !OWN_SETS.contains(&set.as_str())) {
+            self.problem(&key("tools"), format!("{set:?} is no tool set"), &format!("name some of {}", OWN_SETS.join(", ")));
+        }
+        for server in agent.servers.iter().filter(|server| !config.mcp_servers.named.contains_key(*server)) {
+            self.problem(&key("servers"), format!("{server:?} is not in mcpServers"), "add it to the YAML file, or take it out here");
+        }
+        for (field, zero) in [
+            ("max_steps", agent.max_steps == 0),
+            ("parallel", agent.parallel == 0),
+            ("tool_seconds", agent.tool_seconds == 0),
+            ("turn_seconds", agent.turn_seconds == 0),
+            ("tool_output_characters", agent.tool_output_characters == 0),
+        ] {
+            if zero {
+                self.problem(&key(field), "is 0", "write 1 or more; `tools = []` takes the tools away");
+            }
+        }
+        for name in ["messages", "model", "user", "stream", "stream_options", "tools", "tool_choice", "parallel_tool_calls"] {
+            if agent.parameters.contains_key(name) {
+                self.problem(&key("parameters"), format!("cannot set {name}"), "take it out; the program sets it itself");
+            }
         }
     }
 

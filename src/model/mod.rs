@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use crate::domain::ledger::Usage;
 use crate::domain::step::ToolCall;
 
-pub use registry::{Models, ModelsError, ResolveError, Resolved, ResolvedAgent};
+pub use registry::{AgentTools, Models, ModelsError, ResolveError, Resolved, ResolvedAgent};
 pub use tokens::estimate_tokens;
 
 /// Who speaks in a prompt.

@@ -4,6 +4,7 @@
 //! Nothing here names a backend, a carrier, a web framework or a command line: only the ports.
 
 pub mod access;
+mod agent;
 mod backoff;
 pub mod catch_up;
 pub mod compose;
@@ -17,9 +18,13 @@ pub mod people;
 pub mod prompt;
 pub mod receive;
 pub mod reply;
+mod speech;
+mod steps;
 pub mod summarise;
 pub mod todos;
 pub mod tokens;
+pub mod toolbox;
 pub mod tools;
+mod wallet;
 pub mod watch;
 pub mod words;

@@ -8,19 +8,21 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::agent::{Agent, Ran};
 use super::backoff::Backoff;
 use super::compose::max_characters;
 use super::outgoing::outgoing;
 use super::prompt::{self, Budget, Channel, Facts, PromptInput, PromptTemplate};
 use super::summarise::Summariser;
+use super::toolbox::Toolbox;
+use super::wallet::Wallet;
 use super::watch::{Show, Wake, Watch};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::ledger::{Credits, Refill, Usage};
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{LeasedTurn, NewReply, Refusal, TurnEnd};
-use crate::model::{Completion, CompletionRequest, ModelError, Models, PromptMessage, Resolved, estimate_tokens};
-use crate::store::{BalanceRules, DailyLimits, Notice, Recent, Reservation, SharedStore, StoreError, TurnOutcome, TurnRelease};
+use crate::model::{Completion, ModelError, Models, PromptMessage, Resolved};
+use crate::store::{DailyLimits, Notice, Recent, SharedStore, StoreError, TurnOutcome, TurnRelease};
 
 /// How often a turn is begun that never ends, neither well nor badly: it may be what ends the process.
 const MOST_STARTS: u32 = 20;
@@ -35,6 +37,7 @@ pub struct Replier {
     watch: Arc<Watch>,
     wake_deliveries: Arc<Wake>,
     summariser: Arc<Summariser>,
+    toolbox: Arc<Toolbox>,
     backoff: Backoff,
 }
 
@@ -56,9 +59,10 @@ impl Replier {
         watch: Arc<Watch>,
         wake_deliveries: Arc<Wake>,
         summariser: Arc<Summariser>,
+        toolbox: Arc<Toolbox>,
     ) -> Self {
         let backoff = Backoff::new(&config.worker);
-        Self { store, clock, config, models, template, watch, wake_deliveries, summariser, backoff }
+        Self { store, clock, config, models, template, watch, wake_deliveries, summariser, toolbox, backoff }
     }
 
     /// The limits that hold today.
@@ -110,17 +114,15 @@ impl Replier {
             Ok(messages) => messages,
             Err(error) => return Ok(Attempt::Release(TurnRelease::Dead { error })),
         };
-        if self.config.balance.enabled && !self.reserve(turn, &resolved, &messages).await? {
-            metrics::counter!("budget_refusals_total", "reason" => Refusal::OutOfCredit.as_str()).increment(1);
-            return Ok(Attempt::Outcome(self.refuse(turn, Refusal::OutOfCredit, now)));
-        }
-        let request = CompletionRequest::new(resolved.model.clone(), messages, turn.user.id.to_string());
-        let asked = std::time::Instant::now();
-        let completion = resolved.service.complete(&request, &|delta| show.delta(delta)).await;
-        metrics::histogram!("model_seconds", "endpoint" => resolved.served_by.as_str().to_owned()).record(asked.elapsed().as_secs_f64());
-        Ok(match completion {
-            Ok(completion) => Attempt::Outcome(self.answer(turn, &resolved, completion)),
-            Err(error) => Attempt::Release(self.after_model_error(turn, &error)),
+        let wallet = Wallet::new(&self.store, &self.config, turn, resolved.prices);
+        let agent = Agent { store: &self.store, toolbox: &self.toolbox, turn, resolved: &resolved, wallet: &wallet, show };
+        Ok(match agent.answer(messages).await? {
+            Ran::Answered(completion) => Attempt::Outcome(self.answer(turn, &resolved, &wallet, completion)),
+            Ran::Failed(error) => Attempt::Release(self.after_model_error(turn, &error)),
+            Ran::OutOfCredit => {
+                metrics::counter!("budget_refusals_total", "reason" => Refusal::OutOfCredit.as_str()).increment(1);
+                Attempt::Outcome(self.refuse(turn, Refusal::OutOfCredit, now))
+            }
         })
     }
 
@@ -162,32 +164,14 @@ impl Replier {
         Ok(prompt::build(&self.template, &input).map_err(|error| error.to_string()))
     }
 
-    /// Holds what the answer may cost at most: the prompt as estimated, an answer of full length, and the segments of one.
-    async fn reserve(&self, turn: &LeasedTurn, resolved: &Resolved, messages: &[PromptMessage]) -> Result<bool, StoreError> {
-        let prompt_tokens = messages.iter().map(|message| estimate_tokens(&message.content)).sum();
-        let usage = Usage { prompt_tokens, completion_tokens: i64::from(resolved.max_tokens), total_tokens: 0 };
-        let sms = &self.config.sms;
-        let segments = if turn.route.is_some() { sms.segments_per_message.saturating_mul(sms.max_messages) } else { 0 };
-        let settings = &self.config.balance;
-        let refill = (settings.refill_credits > 0)
-            .then(|| Refill { credits: Credits(settings.refill_credits), every_millis: i64::from(settings.refill_hours) * 3_600_000 });
-        let rules = BalanceRules { start: Credits(settings.start_credits), refill };
-        let reservation = self.store.reserve(&turn.lease, rules, resolved.prices.cost(usage, segments)).await?;
-        Ok(reservation == Reservation::Held)
-    }
-
-    fn answer(&self, turn: &LeasedTurn, resolved: &Resolved, completion: Completion) -> TurnOutcome {
+    fn answer(&self, turn: &LeasedTurn, resolved: &Resolved, wallet: &Wallet<'_>, completion: Completion) -> TurnOutcome {
         let outgoing = match &turn.route {
             Some(_) => outgoing(&completion.text, &self.config.sms, &self.clock, self.answer_until(turn)),
             None => Vec::new(),
         };
         // What is kept back for MORE is paid for when it is asked for.
         let segments: u32 = outgoing.iter().filter(|message| !message.held).map(|message| message.segments).sum();
-        let charge = if self.config.balance.enabled { resolved.prices.cost(completion.usage, segments) } else { Credits::ZERO };
-        metrics::counter!("tokens_total", "endpoint" => resolved.served_by.as_str().to_owned(), "kind" => "prompt")
-            .increment(positive(completion.usage.prompt_tokens));
-        metrics::counter!("tokens_total", "endpoint" => resolved.served_by.as_str().to_owned(), "kind" => "completion")
-            .increment(positive(completion.usage.completion_tokens));
+        let charge = wallet.charge(completion.usage, segments);
         let reply = NewReply {
             message_id: self.clock.message_id(),
             text: completion.text,
@@ -289,8 +273,4 @@ impl Replier {
     fn reply_max_age(&self) -> Duration {
         Duration::from_secs(u64::from(self.config.worker.reply_max_age_hours) * 3600)
     }
-}
-
-fn positive(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or(0)
 }

@@ -22,8 +22,38 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub enum TurnEvent {
     /// More of the reply.
     Delta(String),
+    /// A tool is being called, or was.
+    Tool {
+        /// Its name.
+        name: String,
+        /// How far it has come.
+        state: ToolState,
+    },
     /// It is over, or this attempt at it failed.
     End(TurnEnd),
+}
+
+/// How far a call of a tool has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolState {
+    /// It has begun.
+    Started,
+    /// It gave a result.
+    Done,
+    /// It failed, and the model was told why.
+    Failed,
+}
+
+impl ToolState {
+    /// As it is shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// The turns being answered in this process, and who looks on.
@@ -43,6 +73,8 @@ struct Progress {
 #[derive(Default)]
 struct ProgressState {
     text: String,
+    /// What tools did, each with how much of the text had been shown by then.
+    tools: Vec<(usize, String, ToolState)>,
     /// Counts attempts: a follower that has seen text of an earlier one cannot take it back.
     attempt: u32,
     end: Option<TurnEnd>,
@@ -71,7 +103,7 @@ impl Watch {
     /// Begins to look on. To miss nothing, begin before the turn is stored.
     #[must_use]
     pub fn follow(&self, turn_id: TurnId) -> Follower {
-        Follower { progress: self.progress(turn_id), seen: 0, attempt: None, next_look: None }
+        Follower { progress: self.progress(turn_id), seen: 0, tools_seen: 0, attempt: None, next_look: None }
     }
 
     /// Begins to show an attempt at a turn.
@@ -82,6 +114,7 @@ impl Watch {
             let mut state = lock(&progress.state);
             state.attempt += 1;
             state.text.clear();
+            state.tools.clear();
             state.end = None;
         }
         Show { progress }
@@ -120,6 +153,15 @@ impl Show {
         self.progress.changed.notify_waiters();
     }
 
+    /// A tool is being called, or was.
+    pub fn tool(&self, name: &str, tool: ToolState) {
+        let mut state = lock(&self.progress.state);
+        let shown = state.text.len();
+        state.tools.push((shown, name.to_owned(), tool));
+        drop(state);
+        self.progress.changed.notify_waiters();
+    }
+
     /// It is over, or this attempt failed.
     pub fn end(&self, end: TurnEnd) {
         lock(&self.progress.state).end = Some(end);
@@ -132,6 +174,8 @@ pub struct Follower {
     progress: Arc<Progress>,
     /// Bytes of the text that were already handed out.
     seen: usize,
+    /// Of what tools did, how much was handed out.
+    tools_seen: usize,
     /// The attempt they belong to.
     attempt: Option<u32>,
     /// When the store is asked again.
@@ -193,10 +237,20 @@ impl Follower {
             let error = "the attempt whose text was being shown failed".to_owned();
             return Some(TurnEvent::End(TurnEnd::Failed { error, will_retry: true }));
         }
-        self.attempt = Some(state.attempt);
-        if let Some(more) = state.text.get(self.seen..).filter(|more| !more.is_empty()) {
-            self.seen = state.text.len();
+        if self.attempt != Some(state.attempt) {
+            self.attempt = Some(state.attempt);
+            self.tools_seen = 0;
+        }
+        // In the order in which they came: what a tool did stands behind the text that was there before.
+        let tool = state.tools.get(self.tools_seen);
+        let until = tool.map_or(state.text.len(), |(shown, _, _)| *shown);
+        if let Some(more) = state.text.get(self.seen..until).filter(|more| !more.is_empty()) {
+            self.seen = until;
             return Some(TurnEvent::Delta(more.to_owned()));
+        }
+        if let Some((_, name, tool)) = tool {
+            self.tools_seen += 1;
+            return Some(TurnEvent::Tool { name: name.clone(), state: *tool });
         }
         state.end.clone().map(TurnEvent::End)
     }
@@ -266,6 +320,31 @@ mod tests {
         show.delta("second");
         assert!(matches!(early.look(), Some(TurnEvent::End(TurnEnd::Failed { will_retry: true, .. }))));
         assert_eq!(late.look(), Some(TurnEvent::Delta("second".to_owned())));
+    }
+
+    #[test]
+    fn tools_are_seen_in_their_place_among_the_text() {
+        let watch = Watch::default();
+        let mut follower = watch.follow(id());
+        let show = watch.show(id());
+        let tool = |name: &str, state| Some(TurnEvent::Tool { name: name.to_owned(), state });
+        show.delta("One");
+        show.tool("add", ToolState::Started);
+        show.tool("add", ToolState::Done);
+        show.delta("Two");
+        assert_eq!(follower.look(), Some(TurnEvent::Delta("One".to_owned())));
+        assert_eq!(follower.look(), tool("add", ToolState::Started));
+        assert_eq!(follower.look(), tool("add", ToolState::Done));
+        assert_eq!(follower.look(), Some(TurnEvent::Delta("Two".to_owned())));
+        // Whoever has seen tools only goes on with the next attempt.
+        let mut early = watch.follow(id());
+        let show = watch.show(id());
+        show.tool("list", ToolState::Failed);
+        assert_eq!(early.look(), tool("list", ToolState::Failed));
+        let show = watch.show(id());
+        show.tool("list", ToolState::Started);
+        assert_eq!(early.look(), tool("list", ToolState::Started));
+        assert_eq!(early.look(), None);
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub(super) fn as_json(receipt: &Receipt, end: Option<TurnEnd>, now: Timestamp) -
     }
 }
 
-/// The answer as a stream: `accepted`, `delta` as the reply comes, `message`, `done`; or `error`.
+/// The answer as a stream: `accepted`, `delta` as the reply comes, `tool` as tools are called, `message`, `done`; or `error`.
 pub(super) fn as_events(receipt: &Receipt, decided: Option<TurnEnd>, waiting: Waiting, clock: Clock) -> Response {
     let ids = Ids::from(receipt);
     let mut queue = VecDeque::with_capacity(4);
@@ -158,6 +158,7 @@ impl Events {
             }
             match self.waiting.next().await {
                 Seen::Delta(text) => self.delta(&text),
+                Seen::Tool { name, state } => self.queue.push_back(event("tool", &json!({ "name": name, "state": state.as_str() }))),
                 Seen::End(end) => self.end(end),
                 Seen::Nothing => self.fail(Problem::new(ProblemKind::StillWorking)),
             }

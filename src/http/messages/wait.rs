@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::domain::turn::TurnEnd;
 use crate::http::state::HttpState;
-use crate::service::watch::{Follower, TurnEvent};
+use crate::service::watch::{Follower, ToolState, TurnEvent};
 use crate::store::Receipt;
 
 /// Of the seconds that a stop grants, those that are kept for writing the answers.
@@ -24,6 +24,13 @@ pub(super) struct Waiting {
 pub(super) enum Seen {
     /// More of the reply.
     Delta(String),
+    /// A tool is being called, or was.
+    Tool {
+        /// Its name.
+        name: String,
+        /// How far it has come.
+        state: ToolState,
+    },
     /// The turn, or an attempt at it, is over.
     End(TurnEnd),
     /// Nothing within the time that is waited. The message stays stored and its turn goes on.
@@ -60,6 +67,7 @@ impl Waiting {
         };
         match seen {
             Ok(TurnEvent::Delta(text)) => Seen::Delta(text),
+            Ok(TurnEvent::Tool { name, state }) => Seen::Tool { name, state },
             // The turn was given back because the server stops, and is answered after the next start.
             Ok(TurnEvent::End(TurnEnd::Failed { will_retry: true, .. })) if stop.is_cancelled() => Seen::Nothing,
             Ok(TurnEvent::End(end)) => Seen::End(end),
@@ -74,7 +82,7 @@ impl Waiting {
     pub(super) async fn end(&mut self) -> Option<TurnEnd> {
         loop {
             match self.next().await {
-                Seen::Delta(_) => {}
+                Seen::Delta(_) | Seen::Tool { .. } => {}
                 Seen::End(end) => return Some(end),
                 Seen::Nothing => return None,
             }

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
 
 use crate::config::sections::{Agents, EndpointKind, EndpointSettings, Endpoints};
 use crate::domain::conversation::Choice;
@@ -30,6 +33,7 @@ struct Opened {
     default_model: String,
     prices: Prices,
     max_tokens: u32,
+    takes_tools: bool,
 }
 
 struct Agent {
@@ -37,6 +41,8 @@ struct Agent {
     instructions: Arc<str>,
     endpoint: Endpoint,
     model: String,
+    parameters: Arc<Map<String, Value>>,
+    tools: Arc<AgentTools>,
 }
 
 /// Settings that no model can be opened with; names the key.
@@ -90,6 +96,27 @@ pub struct ResolvedAgent {
     pub name: Arc<str>,
     /// What it is told after the system text; may be empty.
     pub instructions: Arc<str>,
+    /// Parameters of its requests.
+    pub parameters: Arc<Map<String, Value>>,
+    /// What it may use; `None` where its endpoint takes no tools.
+    pub tools: Option<Arc<AgentTools>>,
+}
+
+/// What an agent may use, and within which limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentTools {
+    /// Tool sets by name, our own first, then outside servers.
+    pub sets: Vec<String>,
+    /// Answers of the model that ask for tools, at most, in one turn.
+    pub max_steps: u32,
+    /// Calls of one step that are made at the same time, at most; from 1.
+    pub parallel: usize,
+    /// How long one call may take.
+    pub call: Duration,
+    /// How long an attempt may have taken when another step begins.
+    pub turn: Duration,
+    /// Characters of a result that the model gets.
+    pub output_characters: usize,
 }
 
 /// Where and with what a turn is answered.
@@ -167,6 +194,15 @@ impl Models {
                 instructions: settings.instructions.as_str().into(),
                 endpoint: settings.endpoint.clone(),
                 model: model.clone(),
+                parameters: Arc::new(settings.parameters.clone()),
+                tools: Arc::new(AgentTools {
+                    sets: settings.tools.iter().chain(&settings.servers).cloned().collect(),
+                    max_steps: settings.max_steps.max(1),
+                    parallel: settings.parallel.max(1),
+                    call: Duration::from_secs(settings.tool_seconds.max(1)),
+                    turn: Duration::from_secs(settings.turn_seconds.max(1)),
+                    output_characters: settings.tool_output_characters,
+                }),
             };
             models.agents.insert(id.clone(), agent);
         }
@@ -291,8 +327,13 @@ impl Models {
         for (depth, id) in chosen.filter_map(|(depth, id)| Some((depth, id?))) {
             let found = self.agents.get(id).and_then(|agent| Some((agent, self.endpoints.get(&agent.endpoint)?)));
             if let Some((agent, entry)) = found {
-                let resolved =
-                    ResolvedAgent { id: id.clone(), name: Arc::clone(&agent.name), instructions: Arc::clone(&agent.instructions) };
+                let resolved = ResolvedAgent {
+                    id: id.clone(),
+                    name: Arc::clone(&agent.name),
+                    instructions: Arc::clone(&agent.instructions),
+                    parameters: Arc::clone(&agent.parameters),
+                    tools: Some(Arc::clone(&agent.tools)).filter(|tools| entry.takes_tools && !tools.sets.is_empty()),
+                };
                 return Ok(entry.resolved(endpoint.clone(), agent.endpoint.clone(), agent.model.clone(), Some(resolved)));
             }
             let error = ResolveError::UnknownAgent { id: id.clone(), configured: self.agent_names() };
@@ -341,7 +382,14 @@ impl Opened {
             completion_token: settings.completion_token_credits,
             segment: segment_credits,
         };
-        Ok(Self { model, allowed, default_model: settings.default_model.clone(), prices, max_tokens: settings.max_tokens })
+        Ok(Self {
+            model,
+            allowed,
+            default_model: settings.default_model.clone(),
+            prices,
+            max_tokens: settings.max_tokens,
+            takes_tools: settings.tools,
+        })
     }
 
     fn allows(&self, model: &str) -> bool {
@@ -350,7 +398,12 @@ impl Opened {
 
     fn resolved(&self, endpoint: Endpoint, served_by: Endpoint, model: String, agent: Option<ResolvedAgent>) -> Resolved {
         let service = Arc::clone(&self.model);
-        Resolved { endpoint, served_by, model, agent, service, prices: self.prices, max_tokens: self.max_tokens, passed_over: Vec::new() }
+        // Where an agent says how long its answers may be, that is what they can cost.
+        let given = ["max_completion_tokens", "max_tokens"];
+        let parameters = agent.as_ref().map(|agent| &agent.parameters);
+        let max_tokens = parameters.and_then(|parameters| given.iter().find_map(|name| parameters.get(*name)?.as_u64()));
+        let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok()).unwrap_or(self.max_tokens);
+        Resolved { endpoint, served_by, model, agent, service, prices: self.prices, max_tokens, passed_over: Vec::new() }
     }
 }
 

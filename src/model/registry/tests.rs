@@ -10,8 +10,9 @@ fn endpoint(models: &[&str], default_model: &str) -> EndpointSettings {
         api_key: "".into(),
         models: models.iter().map(|&model| model.to_owned()).collect(),
         default_model: default_model.to_owned(),
-        add_params: serde_json::Map::new(),
+        add_params: Map::new(),
         drop_params: vec![],
+        tools: true,
         max_tokens: 100,
         connect_seconds: 1,
         first_token_seconds: 1,
@@ -25,7 +26,20 @@ fn endpoint(models: &[&str], default_model: &str) -> EndpointSettings {
 
 fn agent(name: &str, endpoint: &str, model: &str) -> AgentSettings {
     let endpoint = Endpoint::parse(endpoint).unwrap();
-    AgentSettings { name: name.to_owned(), instructions: format!("You are {name}."), endpoint, model: model.to_owned() }
+    AgentSettings {
+        name: name.to_owned(),
+        instructions: format!("You are {name}."),
+        endpoint,
+        model: model.to_owned(),
+        parameters: Map::new(),
+        tools: vec!["memory".to_owned()],
+        servers: vec!["outside".to_owned()],
+        max_steps: 3,
+        parallel: 2,
+        tool_seconds: 1,
+        turn_seconds: 2,
+        tool_output_characters: 100,
+    }
 }
 
 /// `openAI` takes any model, `listed` three, `demo` is built in; two agents, one with a model of its own.

@@ -21,6 +21,7 @@ use scrubjay::gateway::{
 };
 use scrubjay::service::people::UserName;
 use scrubjay::service::receive::{ApiMessage, CarrierConfirms, Received};
+use scrubjay::service::tools::ToolSet;
 use scrubjay::store::{JobFilter, PageRequest, SharedStore};
 
 pub(super) const ADA: &str = "+15550100001";
@@ -89,6 +90,8 @@ pub(super) struct Bench {
     pub(super) clock: Clock,
     pub(super) carrier: Arc<Recorder>,
     pub(super) next: AtomicUsize,
+    config: Config,
+    sets: Vec<Arc<dyn ToolSet>>,
     _folder: tempfile::TempDir,
 }
 
@@ -97,6 +100,11 @@ pub(super) fn number(text: &str) -> PhoneNumber {
 }
 
 pub(super) async fn bench(change: impl FnOnce(&mut Config)) -> Bench {
+    bench_with(Vec::new(), change).await
+}
+
+/// With tool sets that agents may use beside our own.
+pub(super) async fn bench_with(sets: Vec<Arc<dyn ToolSet>>, change: impl FnOnce(&mut Config)) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let mut config: Config = Config::from_toml("").unwrap();
     config.storage.path = folder.path().join("data");
@@ -106,14 +114,30 @@ pub(super) async fn bench(change: impl FnOnce(&mut Config)) -> Bench {
     change(&mut config);
     let clock = Clock::set_to(Timestamp::from_millis(1_790_000_000_000));
     let carrier = Arc::new(Recorder::default());
-    let gateways = Gateways::new(vec![Arc::clone(&carrier) as Arc<dyn Gateway>]);
-    let storage = config.storage.clone();
-    let app = App::open_with(config, clock.clone(), Opened { gateways, simulator: None }).await.unwrap();
-    let store = scrubjay::store::open(&storage, clock.clone()).unwrap();
-    Bench { app, store, clock, carrier, next: 0.into(), _folder: folder }
+    let app = app(&config, &clock, &carrier, &sets).await;
+    let store = scrubjay::store::open(&config.storage, clock.clone()).unwrap();
+    Bench { app, store, clock, carrier, next: 0.into(), config, sets, _folder: folder }
+}
+
+async fn app(config: &Config, clock: &Clock, carrier: &Arc<Recorder>, sets: &[Arc<dyn ToolSet>]) -> App {
+    let gateways = Gateways::new(vec![Arc::clone(carrier) as Arc<dyn Gateway>]);
+    App::open_with_tools(config.clone(), clock.clone(), Opened { gateways, simulator: None }, sets.to_vec()).await.unwrap()
 }
 
 impl Bench {
+    /// Lets the workers run until `reached`, drops them where they stand, as a crash does, and opens everything anew when their
+    /// leases have run out. False when all was done before `reached`.
+    pub(super) async fn crash_when(&mut self, reached: impl AsyncFn()) -> bool {
+        let ended = tokio::select! {
+            biased;
+            () = reached() => false,
+            drained = self.app.drain() => { drained.unwrap(); true }
+        };
+        self.app = app(&self.config, &self.clock, &self.carrier, &self.sets).await;
+        self.clock.advance(scrubjay::store::LEASE);
+        !ended
+    }
+
     pub(super) fn sms(&self, from: &str, text: &str) -> InboundMessage {
         let next = self.next.fetch_add(1, Ordering::SeqCst);
         InboundMessage {

@@ -1,5 +1,6 @@
 //! Use cases in this process: the real store, the offline model, a gateway that only remembers, and a clock that tests move.
 
+mod agents;
 mod bench;
 mod summaries;
 mod words;

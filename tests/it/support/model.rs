@@ -34,13 +34,26 @@ pub(crate) enum Reaction {
     BreakOff,
     /// The connection breaks before any answer.
     HangUp,
+    /// Says this and asks for these tools with these arguments, under the ids `call-1`, `call-2` … of this server.
+    Call(String, Vec<(String, Value)>),
+}
+
+impl Reaction {
+    /// Asks for one tool.
+    pub(crate) fn call(name: &str, arguments: Value) -> Self {
+        Self::Call(String::new(), vec![(name.to_owned(), arguments)])
+    }
 }
 
 /// One entry of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
+    /// `system`, `user`, `assistant`, `tool`.
     pub(crate) role: String,
+    /// What is said; empty beside calls.
     pub(crate) content: String,
+    /// The names of the tools that the model asked for.
+    pub(crate) calls: Vec<String>,
 }
 
 /// A request as it arrived.
@@ -61,6 +74,24 @@ impl Asked {
         self.messages[from..].iter().filter(|entry| entry.role == "user").map(|entry| entry.content.as_str()).collect()
     }
 
+    /// What came of the tools that the model has called since the person wrote last, in order.
+    pub(crate) fn results(&self) -> Vec<&str> {
+        let from = self.messages.iter().rposition(|entry| entry.role == "user").unwrap_or(0);
+        self.messages[from..].iter().filter(|entry| entry.role == "tool").map(|entry| entry.content.as_str()).collect()
+    }
+
+    /// How often the model was asked for this answer already, and asked for tools.
+    pub(crate) fn steps(&self) -> usize {
+        let from = self.messages.iter().rposition(|entry| entry.role == "user").unwrap_or(0);
+        self.messages[from..].iter().filter(|entry| !entry.calls.is_empty()).count()
+    }
+
+    /// The names of the tools that are offered.
+    pub(crate) fn offered(&self) -> Vec<&str> {
+        let tools = self.body.get("tools").and_then(Value::as_array);
+        tools.into_iter().flatten().filter_map(|tool| tool["function"]["name"].as_str()).collect()
+    }
+
     /// The prompt without the system text.
     pub(crate) fn dialogue(&self) -> Vec<&Entry> {
         self.messages.iter().filter(|entry| entry.role != "system").collect()
@@ -77,6 +108,7 @@ struct Shared {
     script: Mutex<Script>,
     asked: Mutex<Vec<Asked>>,
     held: AtomicUsize,
+    calls: AtomicUsize,
     released: watch::Sender<bool>,
 }
 
@@ -93,6 +125,7 @@ impl ModelServer {
             script: Mutex::new(Box::new(|_| Reaction::Echo)),
             asked: Mutex::default(),
             held: AtomicUsize::new(0),
+            calls: AtomicUsize::new(0),
             released: watch::Sender::new(false),
         });
         let router =
@@ -138,7 +171,12 @@ async fn list() -> Response {
 fn read(headers: &HeaderMap, body: &Bytes) -> Option<Asked> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let messages = body.get("messages")?.as_array()?.iter().map(|message| {
-        Some(Entry { role: message.get("role")?.as_str()?.to_owned(), content: message.get("content")?.as_str()?.to_owned() })
+        let calls = message.get("tool_calls").and_then(Value::as_array);
+        let calls: Vec<String> =
+            calls.into_iter().flatten().filter_map(|call| call["function"]["name"].as_str().map(str::to_owned)).collect();
+        // Only beside calls may nothing be said.
+        let content = message.get("content")?.as_str().or_else(|| (!calls.is_empty()).then_some(""))?.to_owned();
+        Some(Entry { role: message.get("role")?.as_str()?.to_owned(), content, calls })
     });
     let messages = messages.collect::<Option<Vec<_>>>()?;
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -166,6 +204,7 @@ async fn complete(
             hold(&shared).await;
             answer(&asked.echo(), streamed)
         }
+        Reaction::Call(text, calls) => call(&shared, &text, &calls),
         Reaction::BreakOff => break_off(&asked.echo()),
         Reaction::HangUp => {
             connection.cut();
@@ -211,10 +250,14 @@ fn words(text: &str) -> Vec<String> {
 }
 
 fn ending(text: &str) -> String {
+    ended(text, "stop")
+}
+
+fn ended(text: &str, reason: &str) -> String {
     let tokens = words(text).len();
     let usage = json!({"prompt_tokens": 10, "completion_tokens": tokens, "total_tokens": tokens + 10});
     let last = json!({"id": "chatcmpl-test", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "test-model", "choices": [], "usage": usage});
-    format!("{}data: {last}\n\ndata: [DONE]\n\n", chunk(&json!({}), Some("stop")))
+    format!("{}data: {last}\n\ndata: [DONE]\n\n", chunk(&json!({}), Some(reason)))
 }
 
 fn event_stream(body: Body) -> Response {
@@ -237,6 +280,27 @@ fn answer(text: &str, streamed: bool) -> Response {
         whole.push_str(&chunk(&json!({"content": word}), None));
     }
     whole.push_str(&ending(text));
+    event_stream(Body::from(whole))
+}
+
+/// Asks for tools as OpenAI does: each call named first, its arguments in pieces behind it.
+fn call(shared: &Shared, text: &str, calls: &[(String, Value)]) -> Response {
+    let mut whole = String::new();
+    for word in words(text) {
+        whole.push_str(&chunk(&json!({"content": word}), None));
+    }
+    for (index, (name, arguments)) in calls.iter().enumerate() {
+        let id = format!("call-{}", shared.calls.fetch_add(1, Ordering::SeqCst) + 1);
+        let named = json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}});
+        whole.push_str(&chunk(&json!({"tool_calls": [named]}), None));
+        // Arguments that are text stand for what is no JSON object.
+        let arguments = arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned);
+        let (first, second) = arguments.split_at(arguments.floor_char_boundary(arguments.len() / 2));
+        for piece in [first, second] {
+            whole.push_str(&chunk(&json!({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}), None));
+        }
+    }
+    whole.push_str(&ended(text, "tool_calls"));
     event_stream(Body::from(whole))
 }
 

@@ -24,6 +24,7 @@ fn settings(base_url: &str) -> EndpointSettings {
         default_model: "m".to_owned(),
         add_params: serde_json::Map::new(),
         drop_params: vec![],
+        tools: true,
         max_tokens: 100,
         connect_seconds: 5,
         first_token_seconds: 5,

@@ -1,0 +1,206 @@
+//! The loop of an agent: ask the model, make the calls that it asks for, tell it what came of them, until it answers.
+//!
+//! A turn without tools is the same loop with one round. What makes it hold through a crash: a step is recorded before its calls are
+//! made, each call before it begins and when it has ended; so whoever takes the turn up again asks the model for nothing that it has
+//! said already, and makes no call again that has ended. See [`super::steps`] for the call that was being made at that moment.
+//!
+//! Three limits end it: the number of steps, the time of this attempt, and the person's credits. Then the model is asked once more
+//! without tools, and told that it must answer with what it has.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use super::speech::Speech;
+use super::steps::Caller;
+use super::toolbox::{Offer, Toolbox};
+use super::tools::ToolContext;
+use super::wallet::Wallet;
+use super::watch::Show;
+use crate::domain::ledger::Usage;
+use crate::domain::step::{CallResult, NewStep, Step, ToolCall};
+use crate::domain::turn::LeasedTurn;
+use crate::model::{AgentTools, Completion, CompletionRequest, ModelError, PromptMessage, Resolved, Speaker, ToolStep};
+use crate::store::{SharedStore, StoreError};
+
+/// Told to a model that has no tools left.
+const ANSWER_NOW: &str = "--- no more tools ---\nYou have used all the tool calls that this answer may take. Answer the person now, with what you \
+                          have. Say plainly what is not done.\n--- end of no more tools ---";
+
+/// What an attempt at a turn has at hand.
+pub(super) struct Agent<'a> {
+    pub(super) store: &'a SharedStore,
+    pub(super) toolbox: &'a Toolbox,
+    pub(super) turn: &'a LeasedTurn,
+    pub(super) resolved: &'a Resolved,
+    pub(super) wallet: &'a Wallet<'a>,
+    pub(super) show: &'a Show,
+}
+
+/// How the loop ended.
+pub(super) enum Ran {
+    /// With an answer: its text is the whole reply, its usage that of all steps.
+    Answered(Completion),
+    /// The person cannot pay; nothing was asked.
+    OutOfCredit,
+    /// The model gave no answer.
+    Failed(ModelError),
+}
+
+/// Whether the model may call tools in a round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Round {
+    WithTools,
+    Last,
+}
+
+impl Agent<'_> {
+    /// Answers the turn, going on from the steps of earlier attempts.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`]; [`StoreError::Unavailable`]. What is recorded stays, and the next attempt goes on from there.
+    pub(super) async fn answer(&self, messages: Vec<PromptMessage>) -> Result<Ran, StoreError> {
+        let began = Instant::now();
+        let tools = self.resolved.agent.as_ref().and_then(|agent| agent.tools.as_deref());
+        let context = ToolContext { user_id: self.turn.user.id, conversation_id: Some(self.turn.conversation.id) };
+        let offer = match tools {
+            Some(tools) => self.toolbox.offer(&tools.sets, &context, tools.call).await,
+            None => Offer::none(),
+        };
+        let no_tools = no_tools();
+        let limits = tools.unwrap_or(&no_tools);
+        let slots = Semaphore::new(limits.parallel);
+        let caller =
+            Caller { store: self.store, lease: &self.turn.lease, context: &context, offer: &offer, limits, show: self.show, slots };
+        let speech = Speech::new(self.show);
+        let mut request = self.request(messages, &offer, limits);
+        let mut spent = Usage::default();
+        let mut ids = HashSet::new();
+        for step in &self.turn.steps {
+            add(&mut spent, step.usage);
+            ids.extend(step.calls.iter().map(|recorded| recorded.call.id.clone()));
+            if step.shown {
+                speech.again(&step.text);
+            }
+            request.steps.push(told(step, caller.finish(step).await?));
+        }
+        let mut number = self.turn.steps.last().map_or(0, |step| step.number);
+        loop {
+            let over = number >= limits.max_steps || began.elapsed() >= limits.turn;
+            let mut round = if offer.specs.is_empty() || over { Round::Last } else { Round::WithTools };
+            if !self.hold(&request, spent, round).await? {
+                if number == 0 {
+                    return Ok(Ran::OutOfCredit);
+                }
+                // What was held before covered one more answer, so this asks for no more than that.
+                round = Round::Last;
+                self.hold(&request, spent, round).await?;
+            }
+            match round {
+                Round::WithTools => speech.begin_step(),
+                Round::Last => {
+                    request.tools = Arc::default();
+                    if !request.steps.is_empty() {
+                        answer_now(&mut request.messages);
+                    }
+                    speech.begin_answer();
+                }
+            }
+            let completion = match self.complete(&request, &speech).await {
+                Ok(completion) => completion,
+                Err(error) => return Ok(Ran::Failed(error)),
+            };
+            add(&mut spent, completion.usage);
+            if completion.calls.is_empty() {
+                let text = speech.end_answer();
+                return Ok(Ran::Answered(Completion { text, usage: spent, ..completion }));
+            }
+            number += 1;
+            let Completion { text, model, usage, calls, cut_short: _ } = completion;
+            let calls = with_ids(calls, number, &mut ids);
+            let step = NewStep { number, text, shown: speech.end_step(), model, usage, calls };
+            self.store.record_step(&self.turn.lease, step.clone()).await?;
+            let step = step.recorded();
+            let results = caller.finish(&step).await?;
+            request.steps.push(told(&step, results));
+        }
+    }
+
+    fn request(&self, messages: Vec<PromptMessage>, offer: &Offer, limits: &AgentTools) -> CompletionRequest {
+        CompletionRequest {
+            tools: Arc::clone(&offer.specs),
+            one_call_a_step: limits.parallel == 1,
+            parameters: self.resolved.agent.as_ref().map(|agent| Arc::clone(&agent.parameters)).unwrap_or_default(),
+            ..CompletionRequest::new(self.resolved.model.clone(), messages, self.turn.user.id.to_string())
+        }
+    }
+
+    /// Holds what was spent, the round that follows at its full length and, where that may end with calls, one more like it: so
+    /// there is always enough for an answer. The hold is renewed with each round, which bounds it whatever the number of steps.
+    async fn hold(&self, request: &CompletionRequest, spent: Usage, round: Round) -> Result<bool, StoreError> {
+        let rounds = if round == Round::WithTools { 2 } else { 1 };
+        let tokens = Usage {
+            prompt_tokens: spent.prompt_tokens.saturating_add(request.estimated_tokens().saturating_mul(rounds)),
+            completion_tokens: spent.completion_tokens.saturating_add(i64::from(self.resolved.max_tokens).saturating_mul(rounds)),
+            total_tokens: 0,
+        };
+        self.wallet.hold(tokens).await
+    }
+
+    async fn complete(&self, request: &CompletionRequest, speech: &Speech<'_>) -> Result<Completion, ModelError> {
+        let asked = Instant::now();
+        let endpoint = self.resolved.served_by.as_str();
+        let completion = self.resolved.service.complete(request, &|piece| speech.piece(piece)).await;
+        metrics::histogram!("model_seconds", "endpoint" => endpoint.to_owned()).record(asked.elapsed().as_secs_f64());
+        if let Ok(Completion { usage, .. }) = &completion {
+            for (kind, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
+                metrics::counter!("tokens_total", "endpoint" => endpoint.to_owned(), "kind" => kind)
+                    .increment(u64::try_from(tokens).unwrap_or(0));
+            }
+        }
+        completion
+    }
+}
+
+/// The limits of a turn that has no tools.
+fn no_tools() -> AgentTools {
+    let second = std::time::Duration::from_secs(1);
+    AgentTools { sets: Vec::new(), max_steps: 0, parallel: 1, call: second, turn: second, output_characters: 1_000 }
+}
+
+fn add(sum: &mut Usage, usage: Usage) {
+    sum.prompt_tokens = sum.prompt_tokens.saturating_add(usage.prompt_tokens);
+    sum.completion_tokens = sum.completion_tokens.saturating_add(usage.completion_tokens);
+    sum.total_tokens = sum.total_tokens.saturating_add(usage.total_tokens);
+}
+
+/// A step as the model is told of it.
+fn told(step: &Step, results: Vec<CallResult>) -> ToolStep {
+    let result = |CallResult { text, failed }| if failed { format!("Error: {text}") } else { text };
+    let calls = step.calls.iter().map(|recorded| recorded.call.clone()).zip(results.into_iter().map(result)).collect();
+    ToolStep { text: step.text.clone(), calls }
+}
+
+/// Tells the model in the system text, which is the one place where it believes us.
+fn answer_now(messages: &mut Vec<PromptMessage>) {
+    match messages.first_mut().filter(|first| first.role == Speaker::System) {
+        Some(system) => {
+            system.content.push_str("\n\n");
+            system.content.push_str(ANSWER_NOW);
+        }
+        None => messages.insert(0, PromptMessage { role: Speaker::System, content: ANSWER_NOW.to_owned() }),
+    }
+}
+
+/// The calls, each with an id that no other of the turn has. Ours are nine letters and digits, which every server takes.
+fn with_ids(mut calls: Vec<ToolCall>, step: u32, known: &mut HashSet<String>) -> Vec<ToolCall> {
+    for (at, call) in calls.iter_mut().enumerate() {
+        if call.id.is_empty() || known.contains(&call.id) {
+            call.id = format!("call{step:03}{at:02}");
+        }
+        known.insert(call.id.clone());
+    }
+    calls
+}
