@@ -31,6 +31,7 @@ use crate::service::kept::Kept;
 use crate::service::people::People;
 use crate::service::prompt::PromptTemplate;
 use crate::service::receive::Receiver;
+use crate::service::remind::{Remind, Wakes};
 use crate::service::reply::Replier;
 use crate::service::summarise::Summariser;
 use crate::service::todos::Todos;
@@ -42,6 +43,7 @@ use crate::service::words::Words;
 use crate::store::{self, NewPerson, Owner, SharedStore};
 use crate::toolset;
 use crate::worker::deliveries::DeliveryWork;
+use crate::worker::schedules::SchedulePoller;
 use crate::worker::turns::TurnWork;
 use crate::worker::{AtDrain, InFlight, Runner, catch_up, renew, summaries};
 
@@ -59,6 +61,8 @@ pub struct App {
     pub people: People,
     /// Conversations.
     pub conversations: Conversations,
+    /// Planned messages.
+    pub remind: Arc<Remind>,
     /// Durable work.
     pub jobs: Jobs,
     /// Bearer tokens.
@@ -80,6 +84,7 @@ pub struct App {
     in_flight: Arc<InFlight>,
     turns: Runner<TurnWork>,
     deliveries: Runner<DeliveryWork>,
+    schedules: SchedulePoller,
     catch_up: Arc<CatchUp>,
     summariser: Arc<Summariser>,
 }
@@ -142,10 +147,13 @@ impl App {
                 Arc::clone(&wake),
                 Arc::clone(&wake_deliveries),
             )
-            .with_default_gateway(default_gateway),
+            .with_default_gateway(default_gateway.clone()),
         );
         let tools = toolset::all(&toolset::Parts { store: &store, clock: &clock, config: &config });
         let summariser = Arc::new(Summariser::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), Arc::clone(&models)));
+        let wakes = Wakes { schedules: Arc::new(Wake::default()), turns: Arc::clone(&wake), deliveries: Arc::clone(&wake_deliveries) };
+        let remind = Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), wakes.clone());
+        let remind = Arc::new(remind.with_default_gateway(default_gateway));
         let replier = Arc::new(Replier::new(
             Arc::clone(&store),
             clock.clone(),
@@ -181,6 +189,8 @@ impl App {
                 poll,
                 AtDrain::FinishDue,
             ),
+            schedules: SchedulePoller { remind: Arc::clone(&remind), wake: wakes.schedules, clock: clock.clone(), poll },
+            remind,
             catch_up: Arc::new(CatchUp::new(Arc::clone(&store), clock.clone(), Arc::clone(&receiver))),
             summariser,
             receiver,
@@ -214,7 +224,7 @@ impl App {
         // Deliveries drain when the turns have: a reply that was still made is still sent.
         let turns_ended = CancellationToken::new();
         let turns = async {
-            self.turns.run(stop.drain.clone(), stop.now.clone()).await;
+            tokio::join!(self.turns.run(stop.drain.clone(), stop.now.clone()), self.schedules.run(stop.drain.clone()));
             turns_ended.cancel();
         };
         tokio::join!(turns, self.deliveries.run(turns_ended.clone(), stop.now.clone()));
@@ -235,7 +245,7 @@ impl App {
     /// [`store::StoreError::Unavailable`].
     pub async fn drain(&self) -> Result<(), store::StoreError> {
         use crate::worker::Step;
-        while self.turns.step().await? != Step::Idle || self.deliveries.step().await? != Step::Idle {}
+        while self.schedules.step().await? > 0 || self.turns.step().await? != Step::Idle || self.deliveries.step().await? != Step::Idle {}
         summaries::drain(&self.summariser).await
     }
 

@@ -38,6 +38,7 @@ pub struct Config {
     pub agents: Agents,
     pub balance: Balance,
     pub limits: Limits,
+    pub schedules: Schedules,
     pub sms: Sms,
     pub worker: Worker,
     pub catch_up: CatchUp,
@@ -92,6 +93,8 @@ section!(/// `balance`: credits.
 Balance { enabled: bool, start_credits: i64, refill_credits: i64, refill_hours: u32, segment_credits: i64 });
 section!(/// `limits`: what holds with and without balance.
 Limits { turns_per_day: u32, turns_per_day_all: u32, text_characters: usize });
+section!(/// `schedules`: planned messages.
+Schedules { per_person: u32, minimum_minutes: u32, catch_up_minutes: u32 });
 section!(/// `sms`: how a reply is written for a phone.
 Sms { segments_per_message: u32, max_messages: u32, transliterate: bool, help_text: String, stop_text: String, start_text: String });
 section!(/// `worker`: how much at once, how often again.

@@ -7,6 +7,7 @@ use super::ids::{AgentId, UserId};
 use super::ledger::Credits;
 use super::message::CallerMetadata;
 use super::phone::PhoneNumber;
+use super::quiet_hours::QuietHours;
 use super::time::Timestamp;
 
 /// The account that hosts of one person share over stdio, when they ask for it. It has no phone, and is an account like any other.
@@ -67,6 +68,9 @@ pub struct Preferences {
     /// An IANA time zone name, such as `Europe/Berlin`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// When they want no reminders, on the clocks of their time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<QuietHours>,
 }
 
 /// One field of [`Preferences`] set, or cleared with `None`.
@@ -80,6 +84,8 @@ pub enum PreferenceChange {
     AgentId(Option<AgentId>),
     /// The time zone; the caller has checked that it exists.
     TimeZone(Option<String>),
+    /// The hours without reminders.
+    QuietHours(Option<QuietHours>),
 }
 
 impl Preferences {
@@ -90,6 +96,7 @@ impl Preferences {
             PreferenceChange::DefaultModel(value) => self.default_model = value,
             PreferenceChange::AgentId(value) => self.agent_id = value,
             PreferenceChange::TimeZone(value) => self.time_zone = value,
+            PreferenceChange::QuietHours(value) => self.quiet_hours = value,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Use cases, one file each, in the order in which a text meets them: it is [`receive`]d, [`reply`]ed to and [`deliver`]ed;
-//! [`watch`] lets others look on.
+//! [`watch`] lets others look on. What nobody texted comes from [`remind`].
 //!
 //! Nothing here names a backend, a carrier, a web framework or a command line: only the ports.
 
@@ -17,6 +17,7 @@ mod outgoing;
 pub mod people;
 pub mod prompt;
 pub mod receive;
+pub mod remind;
 pub mod reply;
 mod speech;
 mod steps;

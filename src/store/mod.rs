@@ -18,6 +18,7 @@ mod inbox;
 mod jobs;
 mod outbox;
 mod people;
+mod schedules;
 mod sqlite;
 mod steps;
 mod summaries;
@@ -44,6 +45,10 @@ pub use inbox::{
 pub use jobs::{JobFilter, Jobs};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
 pub use people::{NewAccount, People};
+pub use schedules::{
+    Act, AddedSchedule, DueSchedule, DueSchedules, Fired, Firing, NewSchedule, Plan, Run, RunKind, ScheduleChange, ScheduleFilter,
+    Schedules,
+};
 pub use steps::Steps;
 pub use summaries::{NewSummary, Recent, Summaries, Summary};
 pub use todos::{AddedTodo, ChangedTodo, ImportedTodo, ImportedTodos, NewTodo, TodoFilter, Todos};
@@ -251,12 +256,42 @@ pub trait Upkeep {
 
 /// Everything a backend must do.
 pub trait Store:
-    Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Graph + Summaries + Steps + Upkeep + Send + Sync + 'static
+    Inbox
+    + Turns
+    + Outbox
+    + People
+    + Conversations
+    + Jobs
+    + Schedules
+    + Todos
+    + Tokens
+    + Graph
+    + Summaries
+    + Steps
+    + Upkeep
+    + Send
+    + Sync
+    + 'static
 {
 }
 
 impl<
-    T: Inbox + Turns + Outbox + People + Conversations + Jobs + Todos + Tokens + Graph + Summaries + Steps + Upkeep + Send + Sync + 'static,
+    T: Inbox
+        + Turns
+        + Outbox
+        + People
+        + Conversations
+        + Jobs
+        + Schedules
+        + Todos
+        + Tokens
+        + Graph
+        + Summaries
+        + Steps
+        + Upkeep
+        + Send
+        + Sync
+        + 'static,
 > Store for T
 {
 }

@@ -6,6 +6,7 @@
 pub mod catch_up;
 pub mod deliveries;
 pub mod renew;
+pub mod schedules;
 pub mod summaries;
 pub mod turns;
 

@@ -38,6 +38,12 @@ impl Zone {
         }
     }
 
+    /// Coordinated universal time.
+    #[must_use]
+    pub fn utc() -> Self {
+        Self { name: "UTC".to_owned(), rules: TimeZone::UTC }
+    }
+
     /// Its IANA name.
     #[must_use]
     pub fn name(&self) -> &str {

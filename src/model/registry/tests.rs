@@ -69,7 +69,7 @@ fn choice(text: &str) -> Choice {
 
 fn preferences(text: &str) -> Preferences {
     let Choice { endpoint, model, agent_id } = choice(text);
-    Preferences { endpoint, default_model: model, agent_id, time_zone: None }
+    Preferences { endpoint, default_model: model, agent_id, time_zone: None, quiet_hours: None }
 }
 
 /// `endpoint served_by model agent` of what was resolved, `!` for each choice that was passed over, or the error.

@@ -73,14 +73,22 @@ pub(super) fn accept(unit: &Unit<'_>, new: &NewInbound) -> Outcome<Accepted> {
     };
     add_receipt(unit, &new.door, &receipt)?;
     take_effect(unit, new, action, &receipt)?;
+    // What comes later of itself goes where the person last texted from.
+    let way_back = new.route.as_ref().filter(|_route| through_gateway);
     unit.db
         .prepare_cached(
-            "UPDATE activity SET last_sms = ?2, message_count = message_count + 1, turn_next = CASE WHEN turn_owner IS NULL
+            "UPDATE activity SET last_sms = ?2, message_count = message_count + 1, route_gateway = coalesce(?3, route_gateway),
+                 route_from = CASE WHEN ?3 IS NULL THEN route_from ELSE ?4 END, turn_next = CASE WHEN turn_owner IS NULL
                  THEN (SELECT due FROM turns WHERE user_id = ?1 AND state IN ('open', 'begun') ORDER BY number LIMIT 1)
                  ELSE turn_next END
              WHERE user_id = ?1",
         )?
-        .execute(params![sender.user_id, unit.now])?;
+        .execute(params![
+            sender.user_id,
+            unit.now,
+            way_back.map(|route| route.gateway.as_str()),
+            way_back.map(|route| route.from.as_str())
+        ])?;
     if !new.caller_metadata.is_empty() {
         keep_metadata(unit, sender.user_id, &new.caller_metadata)?;
     }

@@ -65,10 +65,13 @@ pub(super) fn delete(unit: &Unit<'_>, user: UserId, id: ConversationId) -> Outco
     if find(unit.db, user, id)?.is_none() {
         return Err(StoreError::NotFound { what: CONVERSATION }.into());
     }
-    // Every text lies in the slot of its own turn.
+    // Every text lies in the slot of its own turn; a reminder that waits for its place has none yet.
     let turns: Vec<i64> = unit
         .db
-        .prepare_cached("SELECT DISTINCT slot FROM messages WHERE user_id = ?1 AND conversation_id = ?2")?
+        .prepare_cached(
+            "SELECT slot FROM messages WHERE user_id = ?1 AND conversation_id = ?2
+             UNION SELECT number FROM turns WHERE user_id = ?1 AND state IN ('open', 'begun') AND conversation_id = ?2",
+        )?
         .query_map(params![user, id], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     let leased: Option<i64> =

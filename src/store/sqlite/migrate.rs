@@ -84,7 +84,7 @@ mod tests {
             assert!(detail.contains("_at_role"), "{plan} reads the whole table: {detail}");
         }
         db.execute_batch(
-            "INSERT INTO people VALUES (zeroblob(12), '+15550000001', 'e', 'n', 'u', 'sms', 'USER', 1, 'External', NULL, NULL, NULL, '{}', 0, 1, 1, 1);
+            "INSERT INTO people VALUES (zeroblob(12), '+15550000001', 'e', 'n', 'u', 'sms', 'USER', 1, 'External', NULL, NULL, NULL, '{}', 0, 1, 1, 1, NULL);
              INSERT INTO conversations VALUES (zeroblob(12), zeroblob(16), 't', 'external', NULL, 'EXTERNAL', NULL, NULL, NULL, 'sms', 1, 1, 0, 0, NULL, 0, 0, 1, 1);
              INSERT INTO messages VALUES (zeroblob(12), zeroblob(16), 1, 0, zeroblob(16), zeroblob(16), 1, NULL, 'external', 'x', NULL, 'external', NULL, 0, 0, 0, 1, 1, 1, 1);
              INSERT INTO turns (id, user_id, conversation_id, kind, state, due, last_text_at, opened_at, request)

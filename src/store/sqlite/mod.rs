@@ -21,6 +21,9 @@ mod people;
 mod port;
 mod readers;
 mod rows;
+mod schedule_runs;
+mod schedules;
+mod schedules_port;
 mod steps;
 mod summaries;
 #[cfg(test)]

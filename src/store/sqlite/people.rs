@@ -97,10 +97,10 @@ pub(super) fn prefer(unit: &Unit<'_>, id: UserId, changes: &[PreferenceChange]) 
     }
     unit.db
         .prepare_cached(
-            "UPDATE people SET preferred_endpoint = ?2, preferred_model = ?3, preferred_agent = ?4, time_zone = ?5, updated_at = ?6
+            "UPDATE people SET preferred_endpoint = ?2, preferred_model = ?3, preferred_agent = ?4, time_zone = ?5, quiet_hours = ?6, updated_at = ?7
              WHERE user_id = ?1",
         )?
-        .execute(params![id, preferences.endpoint, preferences.default_model, preferences.agent_id, preferences.time_zone, unit.now])?;
+        .execute(params![id, preferences.endpoint, preferences.default_model, preferences.agent_id, preferences.time_zone, preferences.quiet_hours, unit.now])?;
     get(unit.db, id)
 }
 

@@ -14,7 +14,7 @@ macro_rules! user_columns {
     () => {
         "p.user_id, p.phone, p.email, p.name, p.username, p.provider, p.role, p.email_verified, p.first_contact, \
      a.last_sms, a.message_count, p.preferred_endpoint, p.preferred_model, p.preferred_agent, p.time_zone, p.caller_metadata, \
-     p.blocked, a.balance, p.created_at, max(p.updated_at, a.last_sms)"
+     p.blocked, a.balance, p.created_at, max(p.updated_at, a.last_sms), p.quiet_hours"
     };
 }
 
@@ -32,7 +32,13 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         first_contact: row.get(8)?,
         last_sms: row.get(9)?,
         message_count: row.get(10)?,
-        preferences: Preferences { endpoint: row.get(11)?, default_model: row.get(12)?, agent_id: row.get(13)?, time_zone: row.get(14)? },
+        preferences: Preferences {
+            endpoint: row.get(11)?,
+            default_model: row.get(12)?,
+            agent_id: row.get(13)?,
+            time_zone: row.get(14)?,
+            quiet_hours: row.get(20)?,
+        },
         caller_metadata: row.get::<_, Json<_>>(15)?.0,
         blocked: row.get(16)?,
         balance: row.get(17)?,

@@ -32,6 +32,11 @@ impl<'a> Entry<'a> {
     pub(super) const fn of_ours(id: MessageId, text: &'a str) -> Self {
         Self { id, text, endpoint: None, model: None, tokens: 0, unfinished: false, recalled: false }
     }
+
+    /// A text that a person planned for themselves: what they say next may be about it.
+    pub(super) const fn planned(id: MessageId, text: &'a str) -> Self {
+        Self { recalled: true, ..Self::of_ours(id, text) }
+    }
 }
 
 /// How a turn's row looks when it is over.

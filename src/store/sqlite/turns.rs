@@ -121,7 +121,7 @@ pub(super) fn end_without_model(unit: &Unit<'_>, turn: &Turn) -> Outcome<()> {
     }
     let mut ending = Ending { refusal: turn.refusal, ..Ending::default() };
     if let Some((id, text)) = &turn.answer {
-        let entry = Entry::of_ours(*id, text);
+        let entry = if turn.kind == TurnKind::Remind { Entry::planned(*id, text) } else { Entry::of_ours(*id, text) };
         ending.reply = Some(turn_end::add_entry(unit, turn, &entry)?);
     }
     finish(unit, turn, &ending)

@@ -12,6 +12,7 @@ use crate::domain::ids::{AgentId, ConversationId, MessageId, OutboundId, TurnId,
 use crate::domain::ledger::Credits;
 use crate::domain::message::Role;
 use crate::domain::phone::PhoneNumber;
+use crate::domain::quiet_hours::QuietHours;
 use crate::domain::time::Timestamp;
 use crate::domain::todo::{Priority, TodoId};
 use crate::domain::turn::{Refusal, TurnState};
@@ -124,6 +125,18 @@ impl FromSql for PhoneNumber {
     }
 }
 
+impl ToSql for QuietHours {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.to_string().into())
+    }
+}
+
+impl FromSql for QuietHours {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map_err(damaged)
+    }
+}
+
 impl ToSql for Endpoint {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.as_str().into())
@@ -181,6 +194,8 @@ pub(super) enum TurnKind {
     Record,
     /// We, with a text that was given when the turn was made.
     Answer,
+    /// Nobody asked: a text of a schedule, which later prompts repeat.
+    Remind,
 }
 
 impl TurnKind {
@@ -190,10 +205,13 @@ impl TurnKind {
             Self::Reply => "reply",
             Self::Record => "record",
             Self::Answer => "answer",
+            Self::Remind => "remind",
         }
     }
 }
-word_column!(TurnKind, |word| [TurnKind::Reply, TurnKind::Record, TurnKind::Answer].into_iter().find(|kind| kind.as_str() == word));
+word_column!(TurnKind, |word| {
+    [TurnKind::Reply, TurnKind::Record, TurnKind::Answer, TurnKind::Remind].into_iter().find(|kind| kind.as_str() == word)
+});
 
 /// A value kept as JSON text.
 pub(super) struct Json<T>(pub(super) T);

@@ -17,6 +17,7 @@ mod interleavings;
 mod isolation;
 mod jobs;
 mod listings;
+mod schedules;
 mod sqlite_file;
 mod steps;
 mod summaries;
@@ -155,6 +156,24 @@ contract! {
         preferences_change_field_by_field,
         what_callers_send_along_is_kept_apart_and_bounded,
         marks_never_go_back,
+    }
+    schedules {
+        a_schedule_comes_back_as_it_was_made,
+        an_equal_schedule_is_not_doubled,
+        a_person_has_so_many_at_most_and_numbers_are_never_used_again,
+        changes_are_partial_and_made_to_what_was_read,
+        what_is_due_is_found_for_everybody_the_longest_due_first,
+        a_reminder_is_an_entry_and_a_text,
+        a_reminder_takes_its_place_behind_a_turn_that_runs_and_is_texted_at_once,
+        a_question_is_a_turn_like_any_other,
+        of_many_processes_one_fires,
+        whoever_opted_out_or_is_blocked_gets_nothing,
+        how_a_run_ended_is_read_from_what_it_made,
+        without_a_way_to_a_phone_the_run_is_stored,
+        an_extra_run_leaves_the_plan_as_it_is,
+        a_run_finds_its_conversation,
+        another_persons_schedules_are_out_of_reach,
+        what_reminders_cost_is_taken_from_the_balance,
     }
     todos {
         an_item_comes_back_as_it_was_written,

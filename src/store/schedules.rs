@@ -1,0 +1,245 @@
+//! Schedules and their runs.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::outbox::NewOutbound;
+use super::{StoreResult, Timestamp};
+use crate::domain::delivery::ReplyRoute;
+use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
+use crate::domain::ledger::Credits;
+use crate::domain::schedule::{Mode, Schedule, ScheduleId, When, Zone};
+use crate::domain::user::User;
+
+/// A schedule to be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewSchedule {
+    /// What it is called.
+    pub name: String,
+    /// What it says or asks.
+    pub message: String,
+    /// What a run does with the message.
+    pub mode: Mode,
+    /// Its rule.
+    pub when: When,
+    /// The zone of the rule's times.
+    pub zone: Zone,
+    /// From when an interval counts.
+    pub anchor: Timestamp,
+    /// When it runs first.
+    pub next_run: Timestamp,
+    /// The conversation in which it is made.
+    pub conversation_id: Option<ConversationId>,
+    /// How far apart two single times may lie and count as one: "in 20 minutes" said again is another moment.
+    pub same_within: Duration,
+}
+
+/// A schedule that was made, or stood there before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddedSchedule {
+    /// As stored.
+    pub schedule: Schedule,
+    /// Whether this call made it.
+    pub is_new: bool,
+}
+
+/// One change of a schedule.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ScheduleChange {
+    /// What it is called.
+    Name(String),
+    /// What it says or asks.
+    Message(String),
+    /// What a run does with the message.
+    Mode(Mode),
+    /// When it runs. One that had finished begins again; one that is off stays off.
+    Rule {
+        /// The rule.
+        when: When,
+        /// The zone of its times.
+        zone: Zone,
+        /// From when an interval counts.
+        anchor: Timestamp,
+        /// When it runs next, if it is on.
+        next_run: Timestamp,
+    },
+    /// On, and when it runs next.
+    Enable {
+        /// The moment.
+        next_run: Timestamp,
+    },
+    /// Off.
+    Disable,
+}
+
+/// Which schedules are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScheduleFilter {
+    /// Those that will run, the next one first.
+    Upcoming,
+    /// All, oldest number first, with those that are off and the newest that have finished.
+    All,
+}
+
+/// A schedule whose time has come, and its person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DueSchedule {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Whose it is.
+    pub user: User,
+}
+
+/// What is due, and when to ask again.
+#[derive(Debug)]
+pub struct DueSchedules {
+    /// The longest due first.
+    pub due: Vec<DueSchedule>,
+    /// When the next is due of those that are not returned here.
+    pub next_due: Option<Timestamp>,
+}
+
+/// One firing of a schedule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Firing {
+    /// Whose.
+    pub user_id: UserId,
+    /// Which.
+    pub schedule_id: ScheduleId,
+    /// By what plan.
+    pub plan: Plan,
+    /// What is done.
+    pub act: Act,
+}
+
+/// Whether a firing is the one that was planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// It is the one that is due at that moment. It happens only while the schedule is as it was read: of any number of
+    /// processes that try, one succeeds.
+    Due {
+        /// The moment, as read.
+        due: Timestamp,
+        /// The revision, as read.
+        revision: i64,
+        /// When it runs next; `None` ends it.
+        then: Option<Timestamp>,
+    },
+    /// It is one more, and the plan stays.
+    Extra,
+}
+
+/// What a firing does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Act {
+    /// It runs.
+    Run(Run),
+    /// It is recorded as missed.
+    Miss,
+    /// It is put off; nothing is recorded but the later moment.
+    Hold,
+}
+
+/// A run to be made, with everything that one atomic step needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The turn that it makes.
+    pub turn_id: TurnId,
+    /// The entry of its text.
+    pub message_id: MessageId,
+    /// What it says or asks.
+    pub text: String,
+    /// What becomes of the text.
+    pub kind: RunKind,
+    /// The conversation to begin where none is continued.
+    pub new_conversation_id: ConversationId,
+    /// The oldest last activity of a conversation that is continued where the schedule's own is closed or gone (`None`: any).
+    pub not_before: Option<Timestamp>,
+    /// The way to a phone for whoever never texted.
+    pub default_route: Option<ReplyRoute>,
+}
+
+/// What becomes of a run's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunKind {
+    /// It is an entry of ours, and is texted.
+    Remind {
+        /// The text as sent.
+        outgoing: Vec<NewOutbound>,
+        /// What the carrier charges for one segment, taken from the person's balance, where there is one.
+        segment_price: Credits,
+    },
+    /// It is a turn of the person, to be answered like any other.
+    Ask {
+        /// Tokens of the text, as estimated.
+        token_count: i64,
+        /// What the model is told about it, for this turn alone.
+        instructions: String,
+    },
+}
+
+/// What came of a firing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fired {
+    /// It is done.
+    Done {
+        /// The schedule afterwards.
+        schedule: Box<Schedule>,
+        /// Outgoing messages that were made.
+        outgoing: usize,
+    },
+    /// Somebody else fired it, or it was changed since it was read. Nothing was written.
+    Lost,
+}
+
+/// Schedules.
+#[async_trait]
+pub trait Schedules {
+    /// Makes a schedule, unless the person has an equal one that is on: that one is returned as it is. Equal are those of one
+    /// message, mode, zone and rule. A person has at most `limit` that have not finished.
+    ///
+    /// # Errors
+    /// [`super::StoreError::NotFound`] when the person does not exist; [`super::StoreError::Conflict`] when there are too many;
+    /// [`super::StoreError::Unavailable`].
+    async fn add_schedule(&self, user_id: UserId, new: NewSchedule, limit: usize) -> StoreResult<AddedSchedule>;
+
+    /// One schedule.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn find_schedule(&self, user_id: UserId, id: ScheduleId) -> StoreResult<Option<Schedule>>;
+
+    /// A person's schedules. Their number is bounded, so there are no pages.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn list_schedules(&self, user_id: UserId, filter: ScheduleFilter) -> StoreResult<Vec<Schedule>>;
+
+    /// Changes a schedule that is as it was read: of that `revision`.
+    ///
+    /// # Errors
+    /// [`super::StoreError::NotFound`]; [`super::StoreError::Conflict`] when it has changed: read it again;
+    /// [`super::StoreError::Unavailable`].
+    async fn change_schedule(&self, user_id: UserId, id: ScheduleId, revision: i64, changes: Vec<ScheduleChange>) -> StoreResult<Schedule>;
+
+    /// Deletes a schedule, and forgets every copy of its text. What its runs said stays where they said it.
+    ///
+    /// # Errors
+    /// [`super::StoreError::NotFound`]; [`super::StoreError::Unavailable`].
+    async fn delete_schedule(&self, user_id: UserId, id: ScheduleId) -> StoreResult<()>;
+
+    /// Up to `limit` schedules of everybody whose time has come. Nothing is leased: [`Schedules::fire_schedule`] decides who
+    /// runs one.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn list_due_schedules(&self, limit: usize) -> StoreResult<DueSchedules>;
+
+    /// Fires a schedule: its next moment, the record of the run, and what the run makes (an entry and outgoing messages, or a
+    /// turn), all or nothing. A person who is blocked or has opted out gets nothing, and that is recorded.
+    ///
+    /// # Errors
+    /// [`super::StoreError::NotFound`] for an extra run of a schedule that does not exist; [`super::StoreError::Unavailable`].
+    async fn fire_schedule(&self, firing: Firing) -> StoreResult<Fired>;
+}

@@ -1,0 +1,367 @@
+//! Schedules: making, reading, changing, and which are due.
+
+use std::time::Duration;
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+
+use super::fault::{Fault, Outcome};
+use super::people;
+use super::values::Json;
+use super::writer::{Unit, done};
+use crate::domain::delivery::OutboundState;
+use crate::domain::ids::UserId;
+use crate::domain::schedule::{Mode, RunResult, Schedule, ScheduleId, When, Zone};
+use crate::domain::time::Timestamp;
+use crate::domain::turn::{Refusal, TurnState};
+use crate::store::{AddedSchedule, DueSchedule, DueSchedules, NewSchedule, ScheduleChange, ScheduleFilter, StoreError};
+
+/// What is missing, when it is.
+const SCHEDULE: &str = "the schedule";
+
+/// Finished schedules that a person keeps; older ones make room.
+const FINISHED_KEPT: i64 = 50;
+
+/// How long a schedule with damaged columns is left alone.
+const PARKED: Duration = Duration::from_mins(1);
+
+/// What a run began, or why it did not. Where what it began ended is read from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunOutcome {
+    /// A text for the carrier.
+    Texted,
+    /// An entry alone.
+    Stored,
+    /// A turn.
+    Asked,
+    Missed,
+    OptedOut,
+    Blocked,
+}
+
+impl RunOutcome {
+    const ALL: [Self; 6] = [Self::Texted, Self::Stored, Self::Asked, Self::Missed, Self::OptedOut, Self::Blocked];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Texted => "texted",
+            Self::Stored => "stored",
+            Self::Asked => "asked",
+            Self::Missed => "missed",
+            Self::OptedOut => "opted-out",
+            Self::Blocked => "blocked",
+        }
+    }
+
+    /// Whether it is known at once that it came to nothing.
+    pub(super) const fn is_failure(self) -> bool {
+        matches!(self, Self::Missed | Self::OptedOut | Self::Blocked)
+    }
+}
+
+impl ToSql for RunOutcome {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for RunOutcome {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let word = value.as_str()?;
+        let found = Self::ALL.into_iter().find(|outcome| outcome.as_str() == word);
+        found.ok_or_else(|| FromSqlError::Other(format!("{word:?} is no outcome of a run").into()))
+    }
+}
+
+impl ToSql for ScheduleId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.into())
+    }
+}
+
+impl FromSql for ScheduleId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Self)
+    }
+}
+
+impl ToSql for Zone {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.name().into())
+    }
+}
+
+impl FromSql for Zone {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::parse(value.as_str()?).map_err(|unknown| FromSqlError::Other(unknown.into()))
+    }
+}
+
+impl ToSql for Mode {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for Mode {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let word = value.as_str()?;
+        Self::parse(word).ok_or_else(|| FromSqlError::Other(format!("{word:?} is no mode of a schedule").into()))
+    }
+}
+
+macro_rules! select_schedule {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.id, s.user_id, s.name, s.message, s.mode, s.rule, s.zone, s.anchor, s.enabled, s.finished, s.next_run, s.last_run,
+                 s.last_outcome, s.runs, s.failures, s.conversation_id, s.revision, s.created_at, s.updated_at,
+                 t.state, t.refusal, t.error, t.route_gateway, o.state, o.error
+             FROM schedules s LEFT JOIN turns t ON t.id = s.last_turn AND t.user_id = s.user_id
+                 LEFT JOIN outbox o ON o.id = s.last_outbound AND o.user_id = s.user_id ",
+            $rest
+        )
+    };
+}
+
+fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
+    let outcome: Option<RunOutcome> = row.get(12)?;
+    let last_result = outcome.map(|outcome| result(outcome, row)).transpose()?;
+    // What was known at once is counted already; what is read from elsewhere is counted when the next run begins.
+    let ended_badly = outcome.is_some_and(|outcome| !outcome.is_failure()) && last_result.as_ref().is_some_and(RunResult::is_failure);
+    Ok(Schedule {
+        id: row.get(0)?,
+        user_id: row.get(1)?,
+        name: row.get(2)?,
+        message: row.get(3)?,
+        mode: row.get(4)?,
+        when: row.get::<_, Json<When>>(5)?.0,
+        zone: row.get(6)?,
+        anchor: row.get(7)?,
+        enabled: row.get(8)?,
+        finished: row.get(9)?,
+        next_run: row.get(10)?,
+        last_run: row.get(11)?,
+        last_result,
+        runs: row.get(13)?,
+        failures: row.get::<_, u32>(14)? + u32::from(ended_badly),
+        conversation_id: row.get(15)?,
+        revision: row.get(16)?,
+        created_at: row.get(17)?,
+        updated_at: row.get(18)?,
+    })
+}
+
+/// How a run ended, as far as its turn or its outgoing message knows.
+fn result(outcome: RunOutcome, row: &Row<'_>) -> rusqlite::Result<RunResult> {
+    Ok(match outcome {
+        RunOutcome::Stored => RunResult::Stored,
+        RunOutcome::Missed => RunResult::Missed,
+        RunOutcome::OptedOut => RunResult::OptedOut,
+        RunOutcome::Blocked => RunResult::Blocked,
+        RunOutcome::Texted => {
+            let error: Option<String> = row.get(24)?;
+            match row.get::<_, Option<OutboundState>>(23)? {
+                None => RunResult::Deleted,
+                Some(OutboundState::Accepted) => RunResult::Sent,
+                Some(OutboundState::Dead | OutboundState::Canceled) => RunResult::Failed(error.unwrap_or_default()),
+                Some(OutboundState::Held | OutboundState::Ready | OutboundState::Sending | OutboundState::Checking) => RunResult::Sending,
+            }
+        }
+        RunOutcome::Asked => {
+            let (refusal, error): (Option<Refusal>, Option<String>) = (row.get(20)?, row.get(21)?);
+            let has_route = row.get::<_, Option<String>>(22)?.is_some();
+            match (row.get::<_, Option<TurnState>>(19)?, refusal) {
+                (None, _) => RunResult::Deleted,
+                (Some(TurnState::Open | TurnState::Begun), _) => RunResult::Answering,
+                (Some(TurnState::Dead), _) => RunResult::Failed(error.unwrap_or_default()),
+                (Some(TurnState::Done), Some(refusal)) => RunResult::Refused(refusal),
+                (Some(TurnState::Done), None) if has_route => RunResult::Answered,
+                (Some(TurnState::Done), None) => RunResult::AnsweredStored,
+            }
+        }
+    })
+}
+
+/// One schedule.
+pub(super) fn find(db: &Connection, user: UserId, id: ScheduleId) -> Outcome<Option<Schedule>> {
+    Ok(db.prepare_cached(select_schedule!("WHERE s.user_id = ?1 AND s.id = ?2"))?.query_row(params![user, id], schedule).optional()?)
+}
+
+pub(super) fn get(db: &Connection, user: UserId, id: ScheduleId) -> Outcome<Schedule> {
+    find(db, user, id)?.ok_or_else(|| StoreError::NotFound { what: SCHEDULE }.into())
+}
+
+/// A person's schedules.
+pub(super) fn list(db: &Connection, user: UserId, filter: ScheduleFilter) -> Outcome<Vec<Schedule>> {
+    let sql = match filter {
+        ScheduleFilter::Upcoming => select_schedule!("WHERE s.user_id = ?1 AND s.next_run IS NOT NULL ORDER BY s.next_run, s.id"),
+        ScheduleFilter::All => select_schedule!("WHERE s.user_id = ?1 ORDER BY s.id"),
+    };
+    Ok(db.prepare_cached(sql)?.query_map([user], schedule)?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Makes a schedule, unless an equal one is on.
+pub(super) fn add(unit: &Unit<'_>, user: UserId, new: &NewSchedule, limit: usize) -> Outcome<AddedSchedule> {
+    let held = list(unit.db, user, ScheduleFilter::All)?;
+    if let Some(equal) = held.iter().find(|schedule| schedule.enabled && !schedule.finished && is_equal(schedule, new)) {
+        return Ok(AddedSchedule { schedule: equal.clone(), is_new: false });
+    }
+    if held.iter().filter(|schedule| !schedule.finished).count() >= limit {
+        let reason = format!("there are {limit} schedules already, which is the most; delete one that is no longer needed");
+        return Err(StoreError::Conflict { reason }.into());
+    }
+    let id = next_id(unit, user)?;
+    unit.db
+        .prepare_cached(
+            "INSERT INTO schedules (user_id, id, name, message, mode, rule, zone, anchor, enabled, finished, next_run, conversation_id,
+                 revision, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, 0, ?9, ?10, 1, ?11, ?11)",
+        )?
+        .execute(params![
+            user,
+            id,
+            new.name,
+            new.message,
+            new.mode,
+            Json(&new.when),
+            new.zone,
+            new.anchor,
+            new.next_run,
+            new.conversation_id,
+            unit.now
+        ])?;
+    unit.db
+        .prepare_cached(
+            "DELETE FROM schedules WHERE user_id = ?1 AND finished AND id NOT IN
+                 (SELECT id FROM schedules WHERE user_id = ?1 AND finished ORDER BY updated_at DESC, id DESC LIMIT ?2)",
+        )?
+        .execute(params![user, FINISHED_KEPT])?;
+    Ok(AddedSchedule { schedule: get(unit.db, user, id)?, is_new: true })
+}
+
+fn is_equal(schedule: &Schedule, new: &NewSchedule) -> bool {
+    let same_rule = match (&schedule.when, &new.when) {
+        (When::Once(one), When::Once(other)) => one.since(*other).max(other.since(*one)) <= new.same_within,
+        (one, other) => one == other,
+    };
+    same_rule && schedule.message == new.message && schedule.mode == new.mode && schedule.zone.name() == new.zone.name()
+}
+
+fn next_id(unit: &Unit<'_>, user: UserId) -> Outcome<ScheduleId> {
+    let known: bool =
+        unit.db.prepare_cached("SELECT EXISTS (SELECT 1 FROM schedule_lists WHERE user_id = ?1)")?.query_row([user], |row| row.get(0))?;
+    if !known && people::find(unit.db, user)?.is_none() {
+        return Err(StoreError::NotFound { what: "the person" }.into());
+    }
+    let id = unit
+        .db
+        .prepare_cached(
+            "INSERT INTO schedule_lists (user_id, last_id) VALUES (?1, 1) ON CONFLICT DO UPDATE SET last_id = last_id + 1 RETURNING last_id",
+        )?
+        .query_row([user], |row| row.get(0))?;
+    Ok(id)
+}
+
+/// Changes a schedule that is as it was read.
+pub(super) fn change(unit: &Unit<'_>, user: UserId, id: ScheduleId, revision: i64, changes: &[ScheduleChange]) -> Outcome<Schedule> {
+    let mut schedule = get(unit.db, user, id)?;
+    if schedule.revision != revision {
+        return Err(StoreError::Conflict { reason: "the schedule was changed meanwhile; read it again".to_owned() }.into());
+    }
+    for change in changes {
+        apply(&mut schedule, change);
+    }
+    unit.db
+        .prepare_cached(
+            "UPDATE schedules SET name = ?3, message = ?4, mode = ?5, rule = ?6, zone = ?7, anchor = ?8, enabled = ?9, finished = ?10,
+                 next_run = ?11, revision = revision + 1, updated_at = ?12
+             WHERE user_id = ?1 AND id = ?2",
+        )?
+        .execute(params![
+            user,
+            id,
+            schedule.name,
+            schedule.message,
+            schedule.mode,
+            Json(&schedule.when),
+            schedule.zone,
+            schedule.anchor,
+            schedule.enabled,
+            schedule.finished,
+            schedule.next_run,
+            unit.now
+        ])?;
+    get(unit.db, user, id)
+}
+
+fn apply(schedule: &mut Schedule, change: &ScheduleChange) {
+    match change {
+        ScheduleChange::Name(name) => schedule.name.clone_from(name),
+        ScheduleChange::Message(message) => schedule.message.clone_from(message),
+        ScheduleChange::Mode(mode) => schedule.mode = *mode,
+        ScheduleChange::Rule { when, zone, anchor, next_run } => {
+            schedule.when.clone_from(when);
+            schedule.zone.clone_from(zone);
+            schedule.anchor = *anchor;
+            // What had finished begins again.
+            schedule.enabled |= schedule.finished;
+            schedule.finished = false;
+            schedule.next_run = schedule.enabled.then_some(*next_run);
+        }
+        ScheduleChange::Enable { next_run } => {
+            schedule.enabled = true;
+            schedule.finished = false;
+            schedule.next_run = Some(*next_run);
+        }
+        ScheduleChange::Disable => {
+            schedule.enabled = false;
+            schedule.next_run = None;
+        }
+    }
+}
+
+/// Deletes a schedule.
+pub(super) fn delete(unit: &Unit<'_>, user: UserId, id: ScheduleId) -> Outcome<()> {
+    let deleted = unit.db.prepare_cached("DELETE FROM schedules WHERE user_id = ?1 AND id = ?2")?.execute(params![user, id])?;
+    done(deleted, SCHEDULE)
+}
+
+/// A schedule's key.
+pub(super) type Key = (UserId, ScheduleId);
+
+/// What is due, and the keys of rows that cannot be read.
+pub(super) fn list_due(db: &Connection, now: Timestamp, limit: usize) -> Outcome<(DueSchedules, Vec<Key>)> {
+    let keys = db
+        .prepare_cached("SELECT user_id, id FROM schedules WHERE next_run <= ?1 ORDER BY next_run LIMIT ?2")?
+        .query_map(params![now, i64::try_from(limit).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<Key>>>()?;
+    let (mut due, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
+    for (user, id) in keys {
+        match read_due(db, user, id) {
+            Ok(found) => due.extend(found),
+            Err(fault) if fault.is_damage() => damaged.push((user, id)),
+            Err(fault) => return Err(fault),
+        }
+    }
+    let next_due = db
+        .prepare_cached("SELECT min(next_run) FROM schedules WHERE next_run IS NOT NULL AND next_run > ?1")?
+        .query_row([now], |row| row.get(0))?;
+    Ok((DueSchedules { due, next_due }, damaged))
+}
+
+fn read_due(db: &Connection, user: UserId, id: ScheduleId) -> Outcome<Option<DueSchedule>> {
+    let Some(schedule) = find(db, user, id)? else { return Ok(None) };
+    let user = people::find(db, user)?.ok_or_else(|| Fault::contradiction("a schedule's person is missing"))?;
+    Ok(Some(DueSchedule { schedule, user }))
+}
+
+/// Leaves schedules alone for a while whose rows are damaged, and says so: they must not keep everybody else waiting.
+pub(super) fn park(unit: &Unit<'_>, damaged: &[Key]) -> Outcome<()> {
+    for (user, id) in damaged {
+        tracing::error!(user = %user, schedule = %id, "a schedule's row in {} holds what cannot be there; it is left alone for a minute", unit.file.display());
+        unit.db
+            .prepare_cached("UPDATE schedules SET next_run = ?3 WHERE user_id = ?1 AND id = ?2 AND next_run <= ?4")?
+            .execute(params![user, id, unit.now.after(PARKED), unit.now])?;
+    }
+    Ok(())
+}
