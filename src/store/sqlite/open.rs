@@ -226,6 +226,9 @@ mod tests {
     use super::*;
     use crate::store::sqlite::migrate::MIGRATIONS;
 
+    /// A release that knew the first schema only.
+    const FIRST: &[&str] = MIGRATIONS.split_at(1).0;
+
     fn marks(file: &Path) -> Vec<String> {
         let db = Connection::open(file).unwrap();
         let mut marks = db.prepare("SELECT name FROM marks").unwrap();
@@ -235,34 +238,34 @@ mod tests {
     #[test]
     fn a_file_with_data_is_copied_before_its_schema_changes() {
         let folder = tempfile::tempdir().unwrap();
-        let file = prepare(folder.path(), 1, MIGRATIONS).unwrap();
+        let file = prepare(folder.path(), 1, FIRST).unwrap();
         connect(&file, Access::Write, 1).unwrap().execute("INSERT INTO marks VALUES ('before', 1)", []).unwrap();
-        let next = [MIGRATIONS[0], "ALTER TABLE marks ADD COLUMN note TEXT; INSERT INTO marks VALUES ('after', 2, 'new');"];
+        let next = [FIRST[0], "ALTER TABLE marks ADD COLUMN note TEXT; INSERT INTO marks VALUES ('after', 2, 'new');"];
         prepare(folder.path(), 1, &next).unwrap();
         let copy = folder.path().join("scrubjay.db.before-0002");
         assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(marks(&copy), ["before"]);
         assert_eq!(marks(&file).len(), 2);
 
-        let error = prepare(folder.path(), 1, MIGRATIONS).unwrap_err();
+        let error = prepare(folder.path(), 1, FIRST).unwrap_err();
         assert!(matches!(error, StoreError::Unsupported { .. }), "an older release leaves the newer file alone: {error:?}");
         std::fs::rename(&copy, &file).unwrap();
-        prepare(folder.path(), 1, MIGRATIONS).unwrap();
+        prepare(folder.path(), 1, FIRST).unwrap();
         assert_eq!(marks(&file), ["before"], "the copy is a whole store");
     }
 
     #[test]
     fn without_a_copy_nothing_is_migrated() {
         let folder = tempfile::tempdir().unwrap();
-        let file = prepare(folder.path(), 1, MIGRATIONS).unwrap();
+        let file = prepare(folder.path(), 1, FIRST).unwrap();
         connect(&file, Access::Write, 1).unwrap().execute("INSERT INTO marks VALUES ('before', 1)", []).unwrap();
         let in_the_way = folder.path().join("scrubjay.db.before-0002.part");
         std::fs::create_dir(&in_the_way).unwrap();
-        let next = [MIGRATIONS[0], "INSERT INTO marks VALUES ('after', 2);"];
+        let next = [FIRST[0], "INSERT INTO marks VALUES ('after', 2);"];
         let error = prepare(folder.path(), 1, &next).unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable { reason, .. } if reason.contains("before-0002")), "{error:?}");
         assert_eq!(marks(&file), ["before"]);
-        prepare(folder.path(), 1, MIGRATIONS).unwrap();
+        prepare(folder.path(), 1, FIRST).unwrap();
 
         std::fs::remove_dir(&in_the_way).unwrap();
         prepare(folder.path(), 1, &next).unwrap();
@@ -275,10 +278,10 @@ mod tests {
     #[test]
     fn a_migration_that_fails_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let file = prepare(folder.path(), 1, MIGRATIONS).unwrap();
-        let next = [MIGRATIONS[0], "INSERT INTO marks VALUES ('half', 1); INSERT INTO nowhere VALUES (1);"];
+        let file = prepare(folder.path(), 1, FIRST).unwrap();
+        let next = [FIRST[0], "INSERT INTO marks VALUES ('half', 1); INSERT INTO nowhere VALUES (1);"];
         prepare(folder.path(), 1, &next).unwrap_err();
-        prepare(folder.path(), 1, MIGRATIONS).unwrap();
+        prepare(folder.path(), 1, FIRST).unwrap();
         assert!(marks(&file).is_empty());
     }
 
