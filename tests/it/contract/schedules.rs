@@ -232,7 +232,7 @@ pub(super) async fn a_reminder_is_an_entry_and_a_text(f: Fixture) {
     f.assert_chain(ann, conversation).await;
     // What the person says next may be about it, so a prompt recalls it; it is no text of theirs, so it does not count.
     let recalled = f.store.recent_messages(ann, conversation, i64::MAX, 10).await.unwrap();
-    assert_eq!(recalled.last().map(|entry| entry.text.as_str()), Some("stretch"));
+    assert_eq!(recalled.messages.last().map(|entry| entry.text.as_str()), Some("stretch"));
     let after = f.store.find_user(ann).await.unwrap().unwrap();
     assert_eq!((after.message_count, after.last_sms), (before.message_count, before.last_sms));
     // The live stream shows it.
