@@ -65,6 +65,8 @@ pub struct App {
     pub remind: Arc<Remind>,
     /// Durable work.
     pub jobs: Jobs,
+    /// Todo lists.
+    pub todos: Todos,
     /// Bearer tokens.
     pub tokens: Tokens,
     /// Who is asking.
@@ -177,6 +179,7 @@ impl App {
             people: People::new(Arc::clone(&store)),
             conversations: Conversations::new(Arc::clone(&store)),
             jobs: Jobs::new(Arc::clone(&store), clock.clone(), reply_max_age, Arc::clone(&wake), Arc::clone(&wake_deliveries)),
+            todos: Todos::configured(Arc::clone(&store), clock.clone(), &config),
             access: Access::new(tokens.clone(), clock.clone(), jwt_secret),
             tokens,
             turns: Runner::new(turn_work, clock.clone(), wake, Arc::clone(&in_flight), config.worker.turns, poll, AtDrain::FinishRunning),

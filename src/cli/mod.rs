@@ -14,6 +14,7 @@ mod conversations;
 mod demo;
 mod doctor;
 mod doctor_signature;
+mod files;
 mod jobs;
 mod man;
 mod mcp;
@@ -24,6 +25,7 @@ mod running;
 mod serve;
 mod server_file;
 mod sms;
+mod todos;
 mod token;
 mod users;
 
@@ -94,6 +96,8 @@ enum Command {
     Jobs(jobs::Args),
     /// Serve one person's memory, todos and schedules to an MCP client, over stdin and stdout
     Mcp(mcp::Args),
+    /// Todo lists: list, import, export
+    Todos(todos::Args),
     /// Bearer tokens: create, list, revoke
     Token(token::Args),
     /// Tell how a phone number is read, or why it is refused
@@ -123,6 +127,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Users(args) => users::run(args, &context),
         Command::Conversations(args) => conversations::run(args, &context),
         Command::Jobs(args) => jobs::run(args, &context),
+        Command::Todos(args) => todos::run(args, &context),
         Command::Token(args) => token::run(args, &context),
         Command::Mcp(args) => mcp::run(args, &context),
         Command::Phone(args) => phone::run(&args, &context.settings()?.config.phone),

@@ -1,7 +1,7 @@
 //! How commands name people: by id or by number.
 
 use super::Misuse;
-use crate::app::App;
+use crate::app::{App, new_person};
 use crate::config::Config;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::user::User;
@@ -39,7 +39,29 @@ pub(crate) fn account(user: Option<&str>, config: &Config) -> anyhow::Result<Acc
 pub(crate) async fn get(text: &str, app: &App) -> anyhow::Result<User> {
     let name = read(text, &app.config)?;
     app.people.get(&name).await.map_err(|error| match error {
-        StoreError::NotFound { .. } => anyhow::anyhow!("nobody is called {text:?} here; `scrubjay users list` shows who there is"),
+        StoreError::NotFound { .. } => nobody(text),
         other => other.into(),
     })
+}
+
+/// The account that [`account`] names, for a command that shows: a number that nobody has is somebody who has nothing yet.
+pub(crate) async fn find_account(user: Option<&str>, app: &App) -> anyhow::Result<Option<User>> {
+    let name = account(user, &app.config)?;
+    match app.people.find_account(&name).await? {
+        None if matches!(name, AccountName::Person(UserName::Id(_))) => Err(nobody(user.unwrap_or(&app.config.mcp.user_id))),
+        found => Ok(found),
+    }
+}
+
+/// The account that [`account`] names, for a command that writes: a new number makes the person.
+pub(crate) async fn open_account(user: Option<&str>, app: &App) -> anyhow::Result<User> {
+    let name = account(user, &app.config)?;
+    app.people.get_or_open(&name, new_person(&app.config, &app.clock)).await.map_err(|error| match error {
+        StoreError::NotFound { .. } => nobody(user.unwrap_or(&app.config.mcp.user_id)),
+        other => other.into(),
+    })
+}
+
+fn nobody(name: &str) -> anyhow::Error {
+    anyhow::anyhow!("nobody is called {name:?} here; `scrubjay users list` shows who there is")
 }

@@ -66,6 +66,18 @@ impl People {
         }
     }
 
+    /// The account of that name, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn find_account(&self, name: &AccountName) -> StoreResult<Option<User>> {
+        match name {
+            AccountName::Person(UserName::Id(id)) => self.store.find_user(*id).await,
+            AccountName::Person(UserName::Phone(phone)) => self.store.find_user_by_phone(phone).await,
+            AccountName::Shared => self.store.find_user(SHARED_ACCOUNT).await,
+        }
+    }
+
     /// Everybody, oldest first.
     ///
     /// # Errors

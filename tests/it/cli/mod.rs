@@ -5,6 +5,7 @@ mod data;
 mod help;
 mod misuse;
 mod service;
+mod todos;
 
 use crate::support::home::{Home, Settings};
 

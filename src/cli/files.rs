@@ -1,0 +1,45 @@
+//! Files that a command takes in or gives out; `-` is standard input or output.
+
+use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::output::write_text;
+
+/// Whether it stands for standard input or output.
+pub(crate) fn is_stream(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// Reads a file whole, as UTF-8.
+pub(crate) fn read(file: &Path) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    if is_stream(file) {
+        std::io::stdin().lock().read_to_end(&mut bytes).context("standard input could not be read")?;
+    } else {
+        bytes = std::fs::read(file).with_context(|| format!("{} could not be read", file.display()))?;
+    }
+    String::from_utf8(bytes).with_context(|| format!("{} is no UTF-8 text", file.display()))
+}
+
+/// Writes a file whole, for its owner alone: what a person told us is in it. It takes its place when it is complete.
+pub(crate) fn write(file: Option<&Path>, text: &str) -> anyhow::Result<()> {
+    let Some(file) = file.filter(|file| !is_stream(file)) else { return write_text(text) };
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    let part = Path::new(&name);
+    let written = (|| {
+        let mut open = OpenOptions::new();
+        let mut output = open.write(true).create(true).truncate(true).mode(0o600).open(part)?;
+        output.write_all(text.as_bytes())?;
+        output.sync_all()?;
+        std::fs::rename(part, file)
+    })();
+    if written.is_err() {
+        let _not_there = std::fs::remove_file(part);
+    }
+    written.with_context(|| format!("{} could not be written", file.display()))
+}
