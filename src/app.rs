@@ -42,6 +42,7 @@ use crate::service::watch::{Wake, Watch};
 use crate::service::words::Words;
 use crate::store::{self, NewPerson, Owner, SharedStore};
 use crate::toolset;
+use crate::toolset::outside::{self, Outside};
 use crate::worker::deliveries::DeliveryWork;
 use crate::worker::schedules::SchedulePoller;
 use crate::worker::turns::TurnWork;
@@ -81,6 +82,8 @@ pub struct App {
     pub models: Arc<Models>,
     /// Our own tool sets.
     pub tools: Vec<Arc<dyn ToolSet>>,
+    /// Other people's servers, for agents.
+    pub outside: Outside,
     store: SharedStore,
     owner: Owner,
     in_flight: Arc<InFlight>,
@@ -113,7 +116,7 @@ impl App {
     ///
     /// # Errors
     /// As there.
-    pub async fn open_with_tools(config: Config, clock: Clock, opened: Opened, outside: Vec<Arc<dyn ToolSet>>) -> anyhow::Result<Self> {
+    pub async fn open_with_tools(config: Config, clock: Clock, opened: Opened, more: Vec<Arc<dyn ToolSet>>) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let Opened { gateways, simulator } = opened;
         let store = store::open(&config.storage, clock.clone())?;
@@ -152,6 +155,7 @@ impl App {
             .with_default_gateway(default_gateway.clone()),
         );
         let tools = toolset::all(&toolset::Parts { store: &store, clock: &clock, config: &config });
+        let outside = outside::open(&config.mcp_servers, &People::new(Arc::clone(&store)), outside::Limits::default())?;
         let summariser = Arc::new(Summariser::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), Arc::clone(&models)));
         let wakes = Wakes { schedules: Arc::new(Wake::default()), turns: Arc::clone(&wake), deliveries: Arc::clone(&wake_deliveries) };
         let remind = Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), wakes.clone());
@@ -165,7 +169,7 @@ impl App {
             Arc::clone(&watch),
             Arc::clone(&wake_deliveries),
             Arc::clone(&summariser),
-            Arc::new(toolbox::Toolbox::new(tools.iter().cloned().chain(outside).collect())),
+            Arc::new(toolbox::Toolbox::new(tools.iter().cloned().chain(outside.sets()).chain(more).collect())),
         ));
         let deliverer =
             Arc::new(Deliverer::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), gateways.clone(), Arc::clone(&health)));
@@ -200,6 +204,7 @@ impl App {
             watch,
             health,
             tools,
+            outside,
             gateways,
             simulator,
             models,
@@ -292,8 +297,9 @@ impl App {
         Ok(HttpState::new(parts)?)
     }
 
-    /// Waits for what is being written and closes the store.
+    /// Ends outside servers, waits for what is being written and closes the store.
     pub async fn close(&self) {
+        self.outside.close().await;
         self.store.close().await;
     }
 }

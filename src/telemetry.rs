@@ -38,9 +38,10 @@ pub enum TelemetryError {
 /// [`TelemetryError::Filter`]; [`TelemetryError::Twice`].
 pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     let mut parsed = EnvFilter::builder().parse(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
-    // rmcp logs whole messages at info: what somebody remembers. Whoever wants that names it.
+    // rmcp logs whole messages at info, what somebody remembers among them, and at error what an outside server answered and the
+    // URL that it was asked at, keys and all. Whoever wants that names it; what matters of it is logged here in our own words.
     if !filter.contains("rmcp")
-        && let Ok(quiet) = "rmcp=error".parse()
+        && let Ok(quiet) = "rmcp=off".parse()
     {
         parsed = parsed.add_directive(quiet);
     }

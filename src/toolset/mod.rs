@@ -4,6 +4,7 @@
 //! same sets to outside clients. A tool takes the person from its context and never from its arguments.
 
 pub mod arguments;
+pub mod outside;
 mod schema;
 pub mod todo;
 

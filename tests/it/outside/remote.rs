@@ -1,0 +1,1 @@
+//! Servers over HTTP: our own, and one that misbehaves.
