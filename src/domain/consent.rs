@@ -39,6 +39,10 @@ pub enum Command {
 /// A command about what is kept of a person, which may have [words of its own](argument) behind its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeptCommand {
+    /// What is remembered of me?
+    Memory,
+    /// Forget that.
+    Forget,
     /// My list: show it, add to it, tick off.
     Todo,
 }
@@ -90,6 +94,8 @@ fn with_argument(text: &str) -> Option<KeptCommand> {
 /// A command that may have words of its own, by its name.
 fn named(name: &str) -> Option<KeptCommand> {
     Some(match name {
+        "MEMORY" => KeptCommand::Memory,
+        "FORGET" => KeptCommand::Forget,
         "TODO" => KeptCommand::Todo,
         _ => return None,
     })
@@ -131,6 +137,9 @@ mod tests {
     fn some_commands_have_words_of_their_own() {
         let long = format!("/todo {}", "buy milk and ".repeat(50));
         for (text, command, rest) in [
+            ("/memory", KeptCommand::Memory, ""),
+            ("/memory my sister", KeptCommand::Memory, "my sister"),
+            ("/FORGET 12", KeptCommand::Forget, "12"),
             ("/todo", KeptCommand::Todo, ""),
             (" /Todo. ", KeptCommand::Todo, ""),
             ("/todo\nbuy milk!", KeptCommand::Todo, "buy milk!"),

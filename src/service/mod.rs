@@ -16,6 +16,7 @@ pub mod kept;
 mod outgoing;
 pub mod people;
 pub mod prompt;
+pub mod recall;
 pub mod receive;
 pub mod remind;
 pub mod reply;

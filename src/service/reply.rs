@@ -13,6 +13,7 @@ use super::backoff::Backoff;
 use super::compose::max_characters;
 use super::outgoing::outgoing;
 use super::prompt::{self, Budget, Channel, Facts, PromptInput, PromptTemplate};
+use super::recall::Recall;
 use super::summarise::Summariser;
 use super::toolbox::Toolbox;
 use super::wallet::Wallet;
@@ -38,6 +39,7 @@ pub struct Replier {
     wake_deliveries: Arc<Wake>,
     summariser: Arc<Summariser>,
     toolbox: Arc<Toolbox>,
+    recall: Recall,
     backoff: Backoff,
 }
 
@@ -62,7 +64,8 @@ impl Replier {
         toolbox: Arc<Toolbox>,
     ) -> Self {
         let backoff = Backoff::new(&config.worker);
-        Self { store, clock, config, models, template, watch, wake_deliveries, summariser, toolbox, backoff }
+        let recall = Recall::new(Arc::clone(&store), Arc::clone(&config));
+        Self { store, clock, config, models, template, watch, wake_deliveries, summariser, toolbox, recall, backoff }
     }
 
     /// The limits that hold today.
@@ -140,6 +143,7 @@ impl Replier {
             Recent::default()
         };
         self.summariser.look(turn, &recent);
+        let remembered = self.recall.remembered(&turn.user, &turn.texts).await;
         let zone = turn.user.preferences.time_zone.as_deref().unwrap_or(&self.config.people.time_zone);
         let facts = Facts {
             name: &turn.user.name,
@@ -155,7 +159,7 @@ impl Replier {
             facts,
             agent_instructions: resolved.agent.as_ref().map(|agent| &*agent.instructions),
             additional_instructions: turn.request.additional_instructions.as_deref(),
-            remembered: None,
+            remembered: Some(remembered.as_str()),
             summary: self.summariser.shown(&recent),
             history: &recent.messages,
             texts: &turn.texts,

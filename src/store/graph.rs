@@ -251,6 +251,12 @@ pub trait Graph {
     /// [`super::StoreError::Unavailable`].
     async fn delete_relations(&self, user_id: UserId, relations: Vec<Relation>) -> StoreResult<Deleted<Relation>>;
 
+    /// One observation by its number.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn find_fact(&self, user_id: UserId, id: ObservationId) -> StoreResult<Option<Fact>>;
+
     /// Deletes one observation by its number. Returns what it said, or `None` when there is none.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use super::outbox::NewOutbound;
 use super::todos::NewTodo;
 use super::{StoreResult, Timestamp};
 use crate::domain::delivery::ReplyRoute;
+use crate::domain::graph::ObservationId;
 use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
 use crate::domain::ledger::Credits;
 use crate::domain::message::{Attachment, CallerMetadata};
@@ -195,6 +196,10 @@ pub struct FixedAnswer {
 /// is made to has a number that is never used again.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
+    /// Forgets an observation of the person's graph.
+    Forget(ObservationId),
+    /// Forgets the person's whole graph.
+    ForgetEverything,
     /// Writes an item down on a list of at most `limit`, as [`super::Todos::add_todo`] does.
     AddTodo {
         /// The item.
@@ -204,6 +209,14 @@ pub enum Change {
     },
     /// Marks an open item as done.
     CompleteTodo(TodoId),
+}
+
+impl Change {
+    /// Whether what it removes must not stay readable anywhere.
+    #[must_use]
+    pub const fn forgets(&self) -> bool {
+        matches!(self, Self::Forget(_) | Self::ForgetEverything)
+    }
 }
 
 /// What became of a message.

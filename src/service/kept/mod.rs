@@ -1,10 +1,11 @@
-//! The words by which a person sees and changes what is kept of them: `/todo`.
+//! The words by which a person sees and changes what is kept of them: `/memory`, `/forget`, `/todo`.
 //!
 //! They need no model. An answer is worked out here from what the store shows, and nothing is changed here: a change goes along
 //! with the answer and is made in the step that stores the message ([`Effect::Change`](crate::store::Effect::Change)), so it is
 //! made once, however often the message is delivered and whatever is killed meanwhile. What is changed is named by a number that
 //! is never used again, so what others change between a listing and the word that refers to it cannot turn it on something else.
 
+mod memory;
 mod todo;
 
 use super::prompt::data::tame_line;
@@ -52,6 +53,8 @@ impl Kept {
     pub(super) async fn plan(&self, command: KeptCommand, rest: &str, phone: &PhoneNumber) -> StoreResult<Plan> {
         let user = self.store.find_user_by_phone(phone).await?;
         match command {
+            KeptCommand::Memory => self.memory(user.as_ref(), rest).await,
+            KeptCommand::Forget => self.forget(user.as_ref(), rest).await,
             KeptCommand::Todo => self.todo(user.as_ref(), rest).await,
         }
     }

@@ -1,8 +1,8 @@
 //! Changes that a person makes by a word: in the step that stores the word, so that each is made once.
 
 use super::fault::{Fault, Outcome};
-use super::todos;
 use super::writer::Unit;
+use super::{graph, todos};
 use crate::domain::todo::{TodoChange, TodoState};
 use crate::store::{Change, Receipt, StoreError};
 
@@ -23,6 +23,8 @@ pub(super) fn make(unit: &Unit<'_>, of: &Receipt, change: &Change) -> Outcome<bo
 fn try_making(unit: &Unit<'_>, of: &Receipt, change: &Change) -> Outcome<bool> {
     let user = of.user_id;
     Ok(match change {
+        Change::Forget(id) => graph::forget(unit, user, *id)?.is_some(),
+        Change::ForgetEverything => graph::forget_all(unit, user)?.entities > 0,
         Change::AddTodo { new, limit } => todos::add(unit, user, new, *limit)?.is_new,
         Change::CompleteTodo(id) => todos::change(unit, user, *id, &[TodoChange::State(TodoState::Completed)])?.changed,
     })

@@ -19,15 +19,21 @@ use crate::domain::token::Token;
 use crate::domain::turn::{FinishedTurn, LeasedTurn, TurnLease, TurnRecord};
 use crate::domain::user::{PreferenceChange, User};
 use crate::store::{
-    Accepted, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Door, HeldLease, Inbox,
-    JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewAccount, NewInbound, Outbox, Owner, Page, PageRequest, People, Receipt,
-    Recent, Reservation, StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
+    Accepted, Action, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Door, Effect,
+    HeldLease, Inbox, JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewAccount, NewInbound, Outbox, Owner, Page, PageRequest,
+    People, Receipt, Recent, Reservation, StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
 };
 
 #[async_trait]
 impl Inbox for SqliteStore {
     async fn accept(&self, new: NewInbound) -> StoreResult<Accepted> {
-        self.write(Urgency::Accept, move |unit| accept::accept(unit, &new)).await
+        let forgets = matches!(&new.action, Action::Answer { effect: Effect::Change { change, .. }, .. } if change.forgets());
+        let accepted = self.write(Urgency::Accept, move |unit| accept::accept(unit, &new)).await?;
+        if forgets {
+            // The log still holds what was deleted.
+            self.progress.forget();
+        }
+        Ok(accepted)
     }
 
     async fn find_receipt(&self, door: &Door) -> StoreResult<Option<Receipt>> {

@@ -1,5 +1,6 @@
 //! Changes that a person makes by a word: in the step that stores it, once, and told as they went.
 
+use scrubjay::domain::graph::{GraphLimits, NewEntity};
 use scrubjay::domain::ids::UserId;
 use scrubjay::domain::todo::{Todo, TodoId};
 use scrubjay::domain::turn::TurnEnd;
@@ -82,4 +83,39 @@ pub(super) async fn who_is_refused_changes_nothing(f: Fixture) {
     assert!(f.lease().await.is_empty());
     assert!(f.send_all().await.is_empty());
     assert_eq!(list(&f, of.user_id).await, []);
+}
+
+pub(super) async fn a_fact_is_forgotten_by_a_number_that_never_means_another(f: Fixture) {
+    let ann = f.texted(ANN, "hello").await;
+    let bob = f.texted(BOB, "hello").await;
+    f.drain().await;
+    let limits = GraphLimits { name_characters: 256, observation_characters: 4_000, items: 1_000, entities: 1_000 };
+    let learn = async |user: UserId, texts: &[&str]| {
+        let observations = texts.iter().map(|text| (*text).to_owned()).collect();
+        let entity = NewEntity { name: "sister".to_owned(), entity_type: String::new(), observations };
+        f.store.create_entities(user, vec![entity], None, limits).await.unwrap();
+        f.store.list_facts(user, PageRequest::first(10)).await.unwrap().items
+    };
+    let facts = learn(ann.user_id, &["lives in Oslo", "likes tea"]).await;
+    let tea = facts[0].observation.id;
+    assert_eq!(f.store.find_fact(ann.user_id, tea).await.unwrap().unwrap().observation.text, "likes tea");
+    assert_eq!(f.store.find_fact(bob.user_id, tea).await.unwrap(), None);
+    learn(bob.user_id, &["lives in Oslo", "likes tea"]).await;
+
+    let forget = word(&f, ANN, Change::Forget(tea));
+    let receipt = f.stored(forget.clone()).await;
+    assert_eq!(answer(&f, receipt).await, "done");
+    assert_eq!(f.store.find_fact(ann.user_id, tea).await.unwrap(), None);
+    let again = f.stored(word(&f, ANN, Change::Forget(tea))).await;
+    assert_eq!(answer(&f, again).await, "otherwise");
+
+    let everything = f.stored(word(&f, ANN, Change::ForgetEverything)).await;
+    assert_eq!(answer(&f, everything).await, "done");
+    let nothing = f.stored(word(&f, ANN, Change::ForgetEverything)).await;
+    assert_eq!(answer(&f, nothing).await, "otherwise");
+    let later = learn(ann.user_id, &["has a cat", "has a dog"]).await;
+    assert!(later.iter().all(|fact| facts.iter().all(|old| old.observation.id != fact.observation.id)), "a number came back");
+    assert_eq!(f.store.accept(forget).await.unwrap(), Accepted::Repeat(receipt));
+    assert_eq!(f.store.list_facts(ann.user_id, PageRequest::first(10)).await.unwrap().items.len(), 2);
+    assert_eq!(f.store.list_facts(bob.user_id, PageRequest::first(10)).await.unwrap().items.len(), 2, "another's facts");
 }

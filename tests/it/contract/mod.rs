@@ -67,6 +67,7 @@ contract! {
         a_change_is_made_with_its_word_and_only_once,
         where_there_is_nothing_to_change_the_answer_says_so,
         who_is_refused_changes_nothing,
+        a_fact_is_forgotten_by_a_number_that_never_means_another,
     }
     consent {
         an_opt_out_stops_everything_but_its_confirmation,

@@ -4,6 +4,7 @@ mod books;
 mod catch_up;
 mod chaos;
 mod conversation;
+mod memory;
 mod privacy;
 mod races;
 mod slow_model;

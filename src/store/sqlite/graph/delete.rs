@@ -126,7 +126,7 @@ pub(super) fn relations(unit: &Unit<'_>, user: UserId, relations: &[Relation]) -
 }
 
 /// Deletes an observation by its number.
-pub(super) fn observation_by_id(unit: &Unit<'_>, user: UserId, id: ObservationId) -> Outcome<Option<Fact>> {
+pub(in crate::store::sqlite) fn observation_by_id(unit: &Unit<'_>, user: UserId, id: ObservationId) -> Outcome<Option<Fact>> {
     let Some(number) = Number::find(unit.db, user)? else { return Ok(None) };
     let id = number.observation(id);
     let found = unit
@@ -145,10 +145,16 @@ pub(super) fn observation_by_id(unit: &Unit<'_>, user: UserId, id: ObservationId
     Ok(Some(fact))
 }
 
-/// Deletes everything; a trigger takes the rows along.
-pub(super) fn all(unit: &Unit<'_>, user: UserId) -> Outcome<GraphCounts> {
+/// Deletes everything; a trigger takes the rows along. What counts up goes on from where it was: a number that somebody was shown
+/// before never means something that was stored since.
+pub(in crate::store::sqlite) fn all(unit: &Unit<'_>, user: UserId) -> Outcome<GraphCounts> {
     let Some(number) = Number::find(unit.db, user)? else { return Ok(GraphCounts::default()) };
     let gone = counts(unit.db, number)?;
+    let last_item: i64 =
+        unit.db.prepare_cached("SELECT last_item FROM graphs WHERE number = ?1")?.query_row([number.0], |row| row.get(0))?;
     unit.db.prepare_cached("DELETE FROM graphs WHERE number = ?1")?.execute([number.0])?;
+    unit.db
+        .prepare_cached("INSERT INTO graphs (number, user_id, last_item) VALUES (?1, ?2, ?3)")?
+        .execute(params![number.0, user, last_item])?;
     Ok(gone)
 }

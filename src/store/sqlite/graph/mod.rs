@@ -12,6 +12,8 @@ mod related;
 mod search;
 mod write;
 
+pub(super) use delete::{all as forget_all, observation_by_id as forget};
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 

@@ -65,6 +65,10 @@ impl Graph for SqliteStore {
         Ok(deleted)
     }
 
+    async fn find_fact(&self, user_id: UserId, id: ObservationId) -> StoreResult<Option<Fact>> {
+        self.read(move |db| read::find_fact(db, user_id, id)).await
+    }
+
     async fn delete_observation(&self, user_id: UserId, id: ObservationId) -> StoreResult<Option<Fact>> {
         let deleted = self.write(Urgency::Other, move |unit| delete::observation_by_id(unit, user_id, id)).await?;
         self.forget_if(i64::from(deleted.is_some()));

@@ -1,11 +1,11 @@
 //! Opening and listing.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::cursor::{self, Listing, Place};
 use super::super::fault::Outcome;
 use super::{Number, count, counts, entity, entity_id, near, observation, placed, select_relation};
-use crate::domain::graph::{Detail, Entity, Fact, GraphCounts, Relation, composed};
+use crate::domain::graph::{Detail, Entity, Fact, GraphCounts, ObservationId, Relation, composed};
 use crate::domain::ids::UserId;
 use crate::store::{GraphPart, GraphRead, GraphStats, MissingName, Opened, Page, PageRequest, Subgraph};
 
@@ -162,6 +162,12 @@ macro_rules! select_fact {
     };
 }
 pub(super) use select_fact;
+
+/// An observation by its number.
+pub(super) fn find_fact(db: &Connection, user: UserId, id: ObservationId) -> Outcome<Option<Fact>> {
+    let Some(number) = Number::find(db, user)? else { return Ok(None) };
+    Ok(db.prepare_cached(select_fact!("WHERE o.id = ?1"))?.query_row([number.observation(id)], fact).optional()?)
+}
 
 /// Observations, the newest first.
 pub(super) fn facts(db: &Connection, user: UserId, request: &PageRequest) -> Outcome<Page<Fact>> {
