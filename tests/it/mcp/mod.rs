@@ -3,6 +3,7 @@
 mod bad_input;
 mod clients;
 mod identity;
+mod isolation;
 mod notes;
 mod protocol;
 mod stdio;

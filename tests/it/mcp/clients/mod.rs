@@ -62,6 +62,10 @@ fn steps() -> Value {
         ["prompts", {}],
         ["call", {"name": "no_such_tool"}],
         ["read", {"uri": "memory://no/such/resource"}],
+        ["call", {"name": "todo_add", "arguments": {"text": "milk"}}],
+        ["call", {"name": "todo_list", "arguments": {"limit": "many"}}],
+        ["read", {"uri": "todo://open"}],
+        ["prompt", {"name": "plan-my-day", "arguments": {"focus": "rest"}}],
     ])
 }
 
@@ -79,6 +83,15 @@ fn check(report: &Value, expected: &[(&str, Option<&str>)]) {
         assert!(results[2]["resourceTemplates"].is_array() && results[3]["prompts"].is_array(), "{name}: {results:?}");
         assert_eq!(results[4]["protocolError"], -32602, "{name}");
         assert!([json!(-32602), json!(-32002)].contains(&results[5]["protocolError"]), "{name}: {}", results[5]);
+        // Added once: every later client finds the same open item.
+        let added = &results[6];
+        assert_eq!((&added["isError"], &added["structuredContent"]["todo"]["id"]), (&json!(false), &json!(1)), "{name}: {added}");
+        let text: Value = serde_json::from_str(added["content"][0]["text"].as_str().unwrap()).unwrap();
+        assert_eq!(text, added["structuredContent"], "{name}");
+        assert_eq!(results[7]["isError"], true, "{name}: {}", results[7]);
+        assert!(results[8]["contents"][0]["text"].as_str().unwrap().contains("milk"), "{name}: {}", results[8]);
+        let prompt = results[9]["messages"][0]["content"]["text"].as_str().unwrap();
+        assert!(prompt.contains("`todo_list`") && prompt.ends_with("> rest"), "{name}: {prompt}");
     }
 }
 
