@@ -20,7 +20,7 @@ use crate::store::StoreError;
 /// Arguments of `mcp`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The person it speaks for, by id or number, instead of mcp.user_id; a new number makes the person
+    /// The person it speaks for, by id or number, in place of the configured one; a new number makes the person
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// Take this server's `env` in the YAML file's mcpServers as the topmost layer of settings
@@ -47,9 +47,9 @@ async fn serve(config: &Arc<Config>, account: AccountName) -> anyhow::Result<Exi
     stop.cut_short_after(std::time::Duration::from_secs(config.server.stop_seconds));
     // The client is answered from now on; what is stored is opened beside that.
     let (opener, opening) = stdio::opening();
-    let opened = tokio::spawn(open(Arc::clone(config), account, opener, stop.clone()));
+    let store = tokio::spawn(open(Arc::clone(config), account, opener, stop.clone()));
     let served = stdio::serve(opening, stop).await;
-    let toolbox = opened.await.context("opening the store broke")?;
+    let toolbox = store.await.context("opening the store broke")?;
     if let Some(toolbox) = &toolbox {
         toolbox.close().await;
     }

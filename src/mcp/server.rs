@@ -22,6 +22,7 @@ use super::prompts;
 use super::stdio::Opening;
 use crate::domain::token::{Grants, Scope};
 use crate::service::tools::{ToolContext, ToolOutcome, count_call};
+use crate::service::watch::ToolState;
 use crate::store::StoreError;
 
 /// For how long a client may keep a list, in milliseconds. Lists change with the program, not with what is stored.
@@ -55,7 +56,7 @@ impl Server {
         Self { desk: Desk::Door(catalogue), info }
     }
 
-    /// For one person. `promised` has sets of the names that will be open, for what is told before they are.
+    /// For one person, over all of our sets, which are told of before they are open.
     pub(super) fn of_process(opening: Opening) -> Self {
         Self { desk: Desk::Process(opening), info: full_info() }
     }
@@ -98,7 +99,8 @@ impl Visit {
         } else {
             ToolOutcome::error(format!("not allowed: the token of this connection lacks the scope \"{scope}\"; nothing was changed"))
         };
-        count_call(name, &outcome);
+        let ended = if outcome.is_error { ToolState::Failed } else { ToolState::Done };
+        count_call(found.set.name(), name, ended);
         Ok(outcome)
     }
 }
@@ -233,19 +235,13 @@ impl ServerHandler for Server {
         if !visit.grants.include(Scope::Read) {
             return Err(ErrorData::invalid_request("the token of this connection lacks the scope \"read\"", None));
         }
-        match visit.catalogue.read(&visit.context, &read.uri).await.map_err(unreadable)? {
-            Some(value) => {
-                let contents = ResourceContents::text(value.to_string(), read.uri).with_mime_type(JSON);
-                Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private).into())
-            }
-            None => {
-                let uri = serde_json::json!({"uri": short(&read.uri)});
-                Err(ErrorData::resource_not_found(
-                    "there is no such resource; resources/list and resources/templates/list name them",
-                    Some(uri),
-                ))
-            }
-        }
+        let Some(value) = visit.catalogue.read(&visit.context, &read.uri).await.map_err(unreadable)? else {
+            let uri = serde_json::json!({"uri": short(&read.uri)});
+            let message = "there is no such resource; resources/list and resources/templates/list name them";
+            return Err(ErrorData::resource_not_found(message, Some(uri)));
+        };
+        let contents = ResourceContents::text(value.to_string(), read.uri).with_mime_type(JSON);
+        Ok(ReadResourceResult::new(vec![contents]).with_ttl_ms(0).with_cache_scope(CacheScope::Private).into())
     }
 
     async fn list_prompts(

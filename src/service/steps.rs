@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::toolbox::{Offer, OfferedTool};
-use super::tools::{JsonObject, ToolContext, ToolDefinition, ToolOutcome};
+use super::tools::{JsonObject, ToolContext, ToolDefinition, ToolOutcome, count_call};
 use super::watch::{Show, ToolState};
 use crate::domain::step::{CallPlace, CallResult, RecordedCall, Step};
 use crate::domain::turn::TurnLease;
@@ -148,8 +148,7 @@ impl Caller<'_> {
         self.store.end_call(self.lease, place, result.clone()).await?;
         let state = if result.failed { ToolState::Failed } else { ToolState::Done };
         self.show.tool(name, state);
-        let labels = [("set", set.to_owned()), ("tool", name.to_owned()), ("outcome", state.as_str().to_owned())];
-        metrics::counter!("tool_calls_total", &labels).increment(1);
+        count_call(set, name, state);
         Ok((place, result))
     }
 }

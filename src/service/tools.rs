@@ -8,6 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use super::watch::ToolState;
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::StoreResult;
 
@@ -87,10 +88,10 @@ impl ToolOutcome {
     }
 }
 
-/// Counts a call of a tool that exists; a name that somebody made up would be a series of its own.
-pub fn count_call(tool: &str, outcome: &ToolOutcome) {
-    let outcome = if outcome.is_error { "error" } else { "ok" };
-    metrics::counter!("tool_calls_total", "tool" => tool.to_owned(), "outcome" => outcome).increment(1);
+/// Counts a call of a tool that exists, once it is over; a name that somebody made up would be a series of its own.
+pub fn count_call(set: &str, tool: &str, ended: ToolState) {
+    let labels = [("set", set.to_owned()), ("tool", tool.to_owned()), ("outcome", ended.as_str().to_owned())];
+    metrics::counter!("tool_calls_total", &labels).increment(1);
 }
 
 /// Something a client may read by its URI.

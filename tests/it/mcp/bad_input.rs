@@ -8,6 +8,9 @@ use serde_json::json;
 use super::{Desk, POST, newest, post};
 use crate::http_home::{ABSENT, request};
 
+/// What is wrong, the headers and the body that are sent, and the status and the code that come back.
+type Wrong<'a> = (&'a str, Vec<(&'a str, &'a str)>, Vec<u8>, u16, i64);
+
 #[tokio::test]
 async fn what_is_no_message_is_refused_in_the_protocols_words() {
     let desk = Desk::open().await;
@@ -21,7 +24,7 @@ async fn what_is_no_message_is_refused_in_the_protocols_words() {
     );
     let deep = format!("{}{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
     let newest_version = ("mcp-protocol-version", "2026-07-28");
-    let table: Vec<(&str, Vec<(&str, &str)>, Vec<u8>, u16, i64)> = vec![
+    let table: Vec<Wrong<'_>> = vec![
         ("nothing", vec![], vec![], 400, -32700),
         ("not JSON", vec![], b"{".to_vec(), 400, -32700),
         ("not UTF-8", vec![], b"{\"a\":\"\xff\"}".to_vec(), 400, -32700),

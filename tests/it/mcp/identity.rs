@@ -46,6 +46,12 @@ impl Cast {
     }
 }
 
+/// Headers that name somebody.
+type Headers<'a> = Vec<(&'a str, &'a str)>;
+
+/// Whose notes are read, or the status of the refusal.
+type Outcome = Result<&'static str, u16>;
+
 #[tokio::test]
 async fn every_token_with_every_way_to_name_somebody() {
     let cast = Cast::new().await;
@@ -53,8 +59,7 @@ async fn every_token_with_every_way_to_name_somebody() {
     // What names somebody, and what comes of it with: no token, a person's token (Ann's), a service's, an admin's, a wrong one.
     let upper = cast.ann.to_uppercase();
     let formatted = "+1 (555) 010-0001";
-    type Outcome = Result<&'static str, u16>;
-    let table: Vec<(Vec<(&str, &str)>, [Outcome; 5])> = vec![
+    let table: Vec<(Headers<'_>, [Outcome; 5])> = vec![
         (vec![], [Err(401), ann(), Err(401), Err(403), Err(401)]),
         (vec![("x-user-id", &cast.ann)], [Err(401), ann(), ann(), Err(403), Err(401)]),
         (vec![("x-user-id", &upper)], [Err(401), ann(), ann(), Err(403), Err(401)]),

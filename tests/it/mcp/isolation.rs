@@ -244,10 +244,10 @@ async fn no_tool_has_an_argument_that_names_a_person_or_a_number() {
         let mut arguments = BTreeSet::new();
         properties(&Value::Object(tool.input_schema.as_ref().clone()), &mut arguments);
         for argument in arguments {
-            let word = argument.to_lowercase();
+            let argument = argument.to_lowercase();
             let forbidden =
                 ["user", "person", "people", "phone", "owner", "account", "recipient", "sender", "tenant", "conversation", "token"];
-            assert!(!forbidden.iter().any(|forbidden| word.contains(forbidden)), "{} takes {argument:?}", tool.name);
+            assert!(!forbidden.iter().any(|forbidden| argument.contains(forbidden)), "{} takes {argument:?}", tool.name);
         }
         assert!(names.insert(tool.name.as_str()), "two tools are named {:?}", tool.name);
         let plain = tool.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));

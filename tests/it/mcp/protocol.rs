@@ -165,20 +165,19 @@ async fn a_write_is_whole_when_the_client_hangs_up_and_when_the_server_stops() {
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(scrubjay::http::serve(listener, desk.router.clone(), desk.stop.clone(), Duration::from_secs(10)));
     let send = async |text: &str| {
-        let (parts, body) =
-            newest("/mcp", &[("authorization", &bearer)], "tools/call", json!({"name": "memory_slow", "arguments": {"text": text}}))
-                .into_parts();
+        let params = json!({"name": "memory_slow", "arguments": {"text": text}});
+        let (parts, body) = newest("/mcp", &[("authorization", &bearer)], "tools/call", params).into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let mut headers = parts.headers;
         headers.remove("host");
-        crate::support::http_client().post(format!("http://{address}/mcp")).headers(headers).body(body).send()
+        crate::support::http_client().post(format!("http://{address}/mcp")).headers(headers).body(body)
     };
     let kept = || desk.notes.kept.lock().unwrap().values().flatten().cloned().collect::<Vec<_>>();
-    let hung_up = tokio::time::timeout(Duration::from_millis(100), send("hung up").await).await;
+    let hung_up = tokio::time::timeout(Duration::from_millis(100), send("hung up").await.send()).await;
     assert!(hung_up.is_err(), "the call was still running");
     crate::support::eventually("the write of who hung up", Duration::from_secs(10), async || (kept() == ["hung up"]).then_some(())).await;
 
-    let in_flight = tokio::spawn(send("at the stop").await);
+    let in_flight = tokio::spawn(send("at the stop").await.send());
     tokio::time::sleep(Duration::from_millis(100)).await;
     desk.stop.drain.cancel();
     let answer = in_flight.await.unwrap().unwrap();

@@ -34,7 +34,7 @@ async fn report(mut command: Command, job: &Value) -> Value {
         child.stdin.take().unwrap().write_all(job.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     });
-    let output = tokio::time::timeout(Duration::from_secs(120), running).await.expect("the script ends by itself").unwrap();
+    let output = tokio::time::timeout(Duration::from_mins(2), running).await.expect("the script ends by itself").unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{stderr}", String::from_utf8_lossy(&output.stdout)))
