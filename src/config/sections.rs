@@ -43,6 +43,7 @@ pub struct Config {
     pub worker: Worker,
     pub catch_up: CatchUp,
     pub gateways: Gateways,
+    pub memory: Memory,
     pub todos: Todos,
     pub mcp: Mcp,
     /// `mcpServers` of the YAML file.
@@ -119,6 +120,8 @@ Twilio {
 });
 section!(/// `gateways.simulator`.
 Simulator { enabled: bool });
+section!(/// `memory`: what a person's knowledge graph may hold, and how long an answer is.
+Memory { name_characters: usize, observation_characters: usize, items_per_call: usize, entities: u64, answer_bytes: usize });
 section!(/// `todos`: what a list may hold.
 Todos { items: usize, text_characters: usize });
 section!(/// `mcp`: under which names it is called, and whom the stdio server speaks for.

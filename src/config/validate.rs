@@ -140,7 +140,7 @@ impl Check<'_> {
     }
 
     fn numbers(&mut self, config: &Config) {
-        let at_least_one: [(&str, u64); 20] = [
+        let at_least_one: [(&str, u64); 25] = [
             ("server.body_limit_bytes", config.server.body_limit_bytes as u64),
             ("storage.sqlite.readers", config.storage.sqlite.readers as u64),
             ("external_api.wait_seconds", config.external_api.wait_seconds),
@@ -158,6 +158,11 @@ impl Check<'_> {
             ("worker.deliveries", config.worker.deliveries as u64),
             ("worker.attempts", config.worker.attempts.into()),
             ("worker.poll_ms", config.worker.poll_ms),
+            ("memory.name_characters", config.memory.name_characters as u64),
+            ("memory.observation_characters", config.memory.observation_characters as u64),
+            ("memory.entities", config.memory.entities),
+            ("memory.items_per_call", config.memory.items_per_call as u64),
+            ("memory.answer_bytes", config.memory.answer_bytes as u64),
             ("todos.items", config.todos.items as u64),
             ("todos.text_characters", config.todos.text_characters as u64),
             ("gateways.twilio.timeout_seconds", config.gateways.twilio.timeout_seconds),

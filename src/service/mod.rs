@@ -18,6 +18,7 @@ pub mod people;
 pub mod prompt;
 pub mod recall;
 pub mod receive;
+pub mod remember;
 pub mod remind;
 pub mod reply;
 mod speech;

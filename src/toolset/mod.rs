@@ -4,6 +4,7 @@
 //! same sets to outside clients. A tool takes the person from its context and never from its arguments.
 
 pub mod arguments;
+pub mod memory;
 pub mod outside;
 mod schema;
 pub mod todo;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::service::remember::Memory;
 use crate::service::todos::Todos;
 use crate::service::tools::ToolSet;
 use crate::store::SharedStore;
@@ -29,5 +31,8 @@ pub struct Parts<'a> {
 /// Our own sets, the same for agents and for MCP clients.
 #[must_use]
 pub fn all(parts: &Parts<'_>) -> Vec<Arc<dyn ToolSet>> {
-    vec![Arc::new(todo::TodoTools::new(Todos::configured(Arc::clone(parts.store), parts.clock.clone(), parts.config)))]
+    vec![
+        Arc::new(memory::MemoryTools::new(Memory::new(Arc::clone(parts.store), &parts.config.memory))),
+        Arc::new(todo::TodoTools::new(Todos::configured(Arc::clone(parts.store), parts.clock.clone(), parts.config))),
+    ]
 }

@@ -24,6 +24,7 @@ mod http_routes;
 mod http_scopes;
 mod http_webhook;
 mod mcp;
+mod memory_tools;
 mod outside;
 mod papers;
 mod service;

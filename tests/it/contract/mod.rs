@@ -11,8 +11,10 @@ mod conversations;
 mod credits;
 mod deliveries;
 mod fixture;
+mod forgotten;
 mod gathering;
 mod graph;
+mod graph_model;
 mod interleavings;
 mod isolation;
 mod jobs;
@@ -135,6 +137,9 @@ contract! {
         an_import_is_whole_and_can_be_repeated,
         writers_side_by_side_lose_nothing,
         ten_thousand_entities_are_paged_and_found,
+    }
+    graph_model {
+        random_calls_do_what_a_simple_model_does,
     }
     interleavings {
         whatever_the_order_nothing_is_lost_or_done_twice,

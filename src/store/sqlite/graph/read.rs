@@ -111,8 +111,12 @@ pub(super) fn part(db: &Connection, user: UserId, read: &GraphRead) -> Outcome<G
         let behind = |sql: &str| -> Outcome<i64> { Ok(db.prepare_cached(sql)?.query_row([last, number.last()], |row| row.get(0))?) };
         part.next = Some(cursor::write(Listing::Graph, &Place { numbers: [phase, last], id: Vec::new() }));
         part.left = if phase == 0 {
-            let entities = behind("SELECT count(*) FROM entities WHERE id > ?1 AND id <= ?2")?;
-            GraphCounts { entities, observations: 0, relations: counts(db, number)?.relations }
+            let all = counts(db, number)?;
+            let entities = match read.cursor {
+                None => all.entities - count(part.entities.len()),
+                Some(_) => behind("SELECT count(*) FROM entities WHERE id > ?1 AND id <= ?2")?,
+            };
+            GraphCounts { entities, observations: 0, relations: all.relations }
         } else {
             let relations = behind("SELECT count(*) FROM relations WHERE id > ?1 AND id <= ?2")?;
             GraphCounts { relations, ..GraphCounts::default() }

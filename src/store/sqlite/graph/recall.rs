@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::fault::Outcome;
-use super::Number;
 use super::read::{fact, newest_relations, select_fact};
 use super::search::{entity_of, is_observation, rows};
-use crate::domain::graph::{Relation, fold};
+use super::{Number, counts};
+use crate::domain::graph::{GraphCounts, Relation, fold};
 use crate::domain::ids::UserId;
 use crate::store::Recollection;
 
@@ -16,6 +16,8 @@ use crate::store::Recollection;
 const WORDS: usize = 24;
 /// Rows of one word that count: the newest. A word that has so many says little.
 const ROWS: usize = 128;
+/// Rows of a graph up to which words are looked for that are too short for the index.
+const SMALL: i64 = 5_000;
 /// Entities whose facts are told for their own sake.
 const ENTITIES: usize = 8;
 /// The newest facts of such an entity that are told.
@@ -26,18 +28,30 @@ const EMPTY: &str = " about after all also and any are because been but can coul
     into its just know let like may mine more much must not now our out please remember should some such tell than that the their them \
     then there these they this those too use was were what when where which who why will with would yes you your ";
 
-/// The words of a text that can find something, the longest first.
+/// Whether a script has no spaces between words.
+const fn is_unspaced(character: char) -> bool {
+    matches!(character, '\u{e00}'..='\u{eff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+/// The words of a text that can find something, the longest first. Where words are written without spaces, every three
+/// characters in a row are one.
 fn words(text: &str) -> Vec<String> {
     let folded = fold(text);
+    let mut words: Vec<String> = Vec::new();
+    for word in folded.split(|character: char| !character.is_alphanumeric()) {
+        let characters: Vec<char> = word.chars().collect();
+        if characters.iter().any(|character| is_unspaced(*character)) {
+            if characters.len() < 3 {
+                words.push(word.to_owned());
+            }
+            words.extend(characters.windows(3).map(String::from_iter));
+        } else if characters.len() >= 3 && !EMPTY.contains(&format!(" {word} ")) {
+            // "sisters" finds "sister".
+            words.push(if word.len() > 4 && word.is_ascii() { word.strip_suffix('s').unwrap_or(word) } else { word }.to_owned());
+        }
+    }
     let mut seen = HashSet::new();
-    let mut words: Vec<String> = folded
-        .split(|character: char| !character.is_alphanumeric())
-        .filter(|word| word.chars().count() >= if word.is_ascii() { 3 } else { 2 } && !EMPTY.contains(&format!(" {word} ")))
-        // "sisters" finds "sister".
-        .map(|word| if word.len() > 4 && word.is_ascii() { word.strip_suffix('s').unwrap_or(word) } else { word })
-        .filter(|word| seen.insert((*word).to_owned()))
-        .map(str::to_owned)
-        .collect();
+    words.retain(|word| seen.insert(word.clone()));
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     words.truncate(WORDS);
     words
@@ -53,7 +67,9 @@ struct Scores {
 impl Scores {
     fn of(db: &Connection, number: Number, text: &str) -> Outcome<Self> {
         let mut scores = Self::default();
-        for word in words(text) {
+        let GraphCounts { entities, observations, .. } = counts(db, number)?;
+        let is_small = entities + observations <= SMALL;
+        for word in words(text).into_iter().filter(|word| is_small || word.chars().count() >= 3) {
             // Names are few and say most: they are asked apart, so that a word of many observations does not hide them.
             let mut hits = rows(db, number.entities(), &word, ROWS)?;
             hits.extend(rows(db, number.observations(), &word, ROWS)?);
@@ -124,18 +140,12 @@ mod tests {
     #[test]
     fn words_that_say_nothing_are_left_out() {
         assert_eq!(words("What do you know about my sisters?"), ["sister"]);
-        assert_eq!(words("Tell me: is Zoë's flat in 東京?"), ["flat", "zoe", "東京"].map(str::to_owned).to_vec().tap_sorted());
+        assert_eq!(words("Is Zoë's flat (the FLAT) in Oslo?"), ["flat", "oslo", "zoe"]);
     }
 
-    trait TapSorted {
-        fn tap_sorted(self) -> Self;
-    }
-
-    impl TapSorted for Vec<String> {
-        /// As `words` sorts: the longest first, in bytes.
-        fn tap_sorted(mut self) -> Self {
-            self.sort_by_key(|word| std::cmp::Reverse(word.len()));
-            self
-        }
+    #[test]
+    fn words_without_spaces_are_cut() {
+        assert_eq!(words("東京"), ["東京"]);
+        assert_eq!(words("姉は東京"), ["姉は東", "は東京"]);
     }
 }

@@ -1,0 +1,103 @@
+//! What was forgotten is in no file any more: not in the table, the search index, free pages or the write-ahead log.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use scrubjay::domain::graph::{NewEntity, ObservationId, Relation};
+use scrubjay::domain::ids::UserId;
+use scrubjay::store::{NamedObservation, PageRequest};
+
+use super::fixture::{ANN, BOB, Fixture};
+use super::graph::{LIMITS, new, relation};
+
+/// Words that stand nowhere else, and what the index keeps of them: three characters in a row.
+const SECRETS: [&str; 3] = ["qzxjvkwq", "Qzxjvkwq", "zxj"];
+
+/// Whether any file of the store has one of the secrets in it.
+fn traces(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        // The index of the log holds no content.
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        for secret in SECRETS {
+            if bytes.windows(secret.len()).any(|window| window == secret.as_bytes()) {
+                found.push(format!("{secret} in {}", path.display()));
+            }
+        }
+    }
+    found
+}
+
+/// Waits until the files have no trace: the log is emptied by a thread of its own, soon.
+fn assert_forgotten(f: &Fixture, what: &str) {
+    let begun = Instant::now();
+    loop {
+        let found = traces(&f.settings.path);
+        if found.is_empty() {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {found:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+async fn remember_secrets(f: &Fixture, user: UserId) {
+    let entities = vec![
+        new("Ada", "person", &["the word is qzxjvkwq", "plain"]),
+        new("Qzxjvkwq", "secret", &[]),
+        new("Bob", "Qzxjvkwq", &["also Qzxjvkwq"]),
+    ];
+    f.store.create_entities(user, entities, None, LIMITS).await.unwrap();
+    f.store.create_relations(user, vec![relation("Ada", "qzxjvkwq", "Bob")], LIMITS).await.unwrap();
+    // Others' words lie around them in the same pages of the index.
+    let around: Vec<NewEntity> = (0..200).map(|number| new(&format!("note {number}"), "note", &["something else entirely"])).collect();
+    f.store.create_entities(user, around, None, LIMITS).await.unwrap();
+    assert!(!traces(&f.settings.path).is_empty(), "the test can see them");
+}
+
+#[test]
+fn what_was_forgotten_is_in_no_file() {
+    super::run("sqlite", |f| async move {
+        let user = f.texted(ANN, "x").await.user_id;
+        remember_secrets(&f, user).await;
+        let named = |entity: &str, text: &str| NamedObservation { entity: entity.to_owned(), text: text.to_owned() };
+        f.store.delete_observations(user, vec![named("Ada", "the word is qzxjvkwq")]).await.unwrap();
+        let gone: Vec<Relation> = vec![relation("Ada", "qzxjvkwq", "Bob")];
+        f.store.delete_relations(user, gone).await.unwrap();
+        let facts = f.store.list_facts(user, PageRequest::first(500)).await.unwrap().items;
+        let number: ObservationId = facts.iter().find(|fact| fact.entity == "Bob").unwrap().observation.id;
+        f.store.delete_observation(user, number).await.unwrap().unwrap();
+        f.store.delete_entities(user, vec!["Qzxjvkwq".to_owned(), "Bob".to_owned()]).await.unwrap();
+        assert_forgotten(&f, "piece by piece");
+
+        remember_secrets(&f, user).await;
+        f.store.delete_graph(user).await.unwrap();
+        assert_forgotten(&f, "all at once");
+        f.store.close().await;
+        assert_eq!(traces(&f.settings.path), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_person_who_is_erased_takes_the_graph_along() {
+    super::run("sqlite", |f| async move {
+        let (ann, bob) = (f.texted(ANN, "x").await.user_id, f.texted(BOB, "x").await.user_id);
+        remember_secrets(&f, ann).await;
+        f.store.create_entities(bob, vec![new("Ada", "person", &["stays"])], None, LIMITS).await.unwrap();
+        f.store.close().await;
+        let file = f.settings.path.join("scrubjay.db");
+        let db = Connection::open(&file).unwrap();
+        db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA journal_mode = DELETE;")
+            .unwrap();
+        db.execute("DELETE FROM people WHERE user_id = ?1", [ann.as_bytes()]).unwrap();
+        let rows = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(rows("SELECT count(*) FROM graphs"), 1);
+        assert_eq!(rows("SELECT count(*) FROM entities"), 1);
+        assert_eq!(rows("SELECT count(*) FROM graph_index"), 2, "his entity and his observation");
+        db.execute_batch("INSERT INTO graph_index (graph_index) VALUES ('integrity-check')").unwrap();
+        drop(db);
+        assert_eq!(traces(&f.settings.path), Vec::<String>::new());
+    });
+}
