@@ -154,12 +154,12 @@ impl App {
             )
             .with_default_gateway(default_gateway.clone()),
         );
-        let tools = toolset::all(&toolset::Parts { store: &store, clock: &clock, config: &config });
         let outside = outside::open(&config.mcp_servers, &People::new(Arc::clone(&store)), outside::Limits::default())?;
         let summariser = Arc::new(Summariser::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), Arc::clone(&models)));
         let wakes = Wakes { schedules: Arc::new(Wake::default()), turns: Arc::clone(&wake), deliveries: Arc::clone(&wake_deliveries) };
         let remind = Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), wakes.clone());
         let remind = Arc::new(remind.with_default_gateway(default_gateway));
+        let tools = toolset::all(&toolset::Parts { store: &store, clock: &clock, config: &config, remind: &remind });
         let replier = Arc::new(Replier::new(
             Arc::clone(&store),
             clock.clone(),
@@ -320,7 +320,9 @@ impl Toolbox {
     /// As [`store::open`].
     pub fn open(config: &Arc<Config>, clock: &Clock) -> Result<Self, store::StoreError> {
         let store = store::open(&config.storage, clock.clone())?;
-        let tools = toolset::all(&toolset::Parts { store: &store, clock, config });
+        // Whoever serves looks for schedules that are made here.
+        let remind = Arc::new(Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(config), Wakes::default()));
+        let tools = toolset::all(&toolset::Parts { store: &store, clock, config, remind: &remind });
         Ok(Self { people: People::new(Arc::clone(&store)), tools, store })
     }
 

@@ -22,6 +22,7 @@ mod output;
 mod person;
 mod phone;
 mod running;
+mod schedules;
 mod serve;
 mod server_file;
 mod sms;
@@ -94,6 +95,8 @@ enum Command {
     Conversations(conversations::Args),
     /// Durable work: list, show, replay, discard
     Jobs(jobs::Args),
+    /// Planned messages: list
+    Schedules(schedules::Args),
     /// Serve one person's memory, todos and schedules to an MCP client, over stdin and stdout
     Mcp(mcp::Args),
     /// Todo lists: list, import, export
@@ -128,6 +131,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Conversations(args) => conversations::run(args, &context),
         Command::Jobs(args) => jobs::run(args, &context),
         Command::Todos(args) => todos::run(args, &context),
+        Command::Schedules(args) => schedules::run(args, &context),
         Command::Token(args) => token::run(args, &context),
         Command::Mcp(args) => mcp::run(args, &context),
         Command::Phone(args) => phone::run(&args, &context.settings()?.config.phone),

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::domain::conversation::Choice;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::AgentId;
+use crate::domain::quiet_hours::QuietHours;
 use crate::domain::user::{PreferenceChange, User};
 use crate::http::shapes::UserShape;
 
@@ -59,6 +60,9 @@ struct PreferArgs {
     /// Their time zone, an IANA name such as Europe/Berlin
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
+    /// Hours in which they get no reminders, on their own clocks, such as 22:00-07:00
+    #[arg(long, value_name = "HH:MM-HH:MM")]
+    quiet_hours: Option<String>,
     /// Go back to what is configured; may be given several times
     #[arg(long, value_name = "WHAT")]
     clear: Vec<Preference>,
@@ -73,6 +77,7 @@ enum Preference {
     Model,
     Agent,
     TimeZone,
+    QuietHours,
 }
 
 /// Does what was asked.
@@ -106,7 +111,7 @@ async fn list(list: &ListArgs, app: &App) -> anyhow::Result<()> {
 async fn prefer(args: PreferArgs, app: &App) -> anyhow::Result<()> {
     let changes = changes(&args, app)?;
     if changes.is_empty() {
-        return Err(Misuse("nothing to set; give --endpoint, --model, --agent, --time-zone or --clear".to_owned()).into());
+        return Err(Misuse("nothing to set; give --endpoint, --model, --agent, --time-zone, --quiet-hours or --clear".to_owned()).into());
     }
     let user = person::get(&args.user, app).await?;
     let user = app.people.prefer(user.id, changes).await?;
@@ -122,6 +127,7 @@ fn changes(args: &PreferArgs, app: &App) -> Result<Vec<PreferenceChange>, Misuse
             Preference::Model => PreferenceChange::DefaultModel(None),
             Preference::Agent => PreferenceChange::AgentId(None),
             Preference::TimeZone => PreferenceChange::TimeZone(None),
+            Preference::QuietHours => PreferenceChange::QuietHours(None),
         });
     }
     if let Some(name) = &args.endpoint {
@@ -148,6 +154,10 @@ fn changes(args: &PreferArgs, app: &App) -> Result<Vec<PreferenceChange>, Misuse
         jiff::tz::TimeZone::get(zone)
             .map_err(|_unknown| Misuse(format!("{zone:?} is not a time zone; write its IANA name, such as Europe/Berlin")))?;
         changes.push(PreferenceChange::TimeZone(Some(zone.clone())));
+    }
+    if let Some(hours) = &args.quiet_hours {
+        let hours: QuietHours = hours.parse().map_err(|error| Misuse(format!("{error}")))?;
+        changes.push(PreferenceChange::QuietHours(Some(hours)));
     }
     Ok(changes)
 }
@@ -190,6 +200,7 @@ fn describe(user: &UserShape) -> String {
         ("model", or_configured(&chosen.default_model)),
         ("agent", or_configured(&chosen.agent_id)),
         ("time zone", or_configured(&chosen.time_zone)),
+        ("quiet hours", chosen.quiet_hours.clone().unwrap_or_else(|| "none".to_owned())),
         ("blocked", if user.blocked { "yes" } else { "no" }.to_owned()),
     ])
 }

@@ -34,6 +34,8 @@ pub(super) struct PreferencesPatch {
     agent_id: Option<String>,
     /// An IANA time zone name, such as `Europe/Berlin`.
     time_zone: Option<String>,
+    /// Hours in which no reminders are texted, on the clocks of the time zone, such as `22:00-07:00`.
+    quiet_hours: Option<String>,
 }
 
 /// A change of one's own account: `{"preferences": {…}}`.
@@ -95,15 +97,19 @@ fn changes(object: &Map<String, Value>, models: &Models) -> Result<Vec<Preferenc
 
 fn change(fields: Fields<'_>, name: &str, models: &Models) -> Result<PreferenceChange, ApiError> {
     let shown: String = name.chars().filter(|character| !character.is_control()).take(40).collect();
-    if !["endpoint", "defaultModel", "agentId", "timeZone"].contains(&name) {
-        return Err(ApiError::field(fields.path(&shown), "cannot be changed; endpoint, defaultModel, agentId and timeZone can"));
+    if !["endpoint", "defaultModel", "agentId", "timeZone", "quietHours"].contains(&name) {
+        return Err(ApiError::field(
+            fields.path(&shown),
+            "cannot be changed; endpoint, defaultModel, agentId, timeZone and quietHours can",
+        ));
     }
     let Some(text) = fields.string(name, LONGEST, Characters::Line)? else {
         return Ok(match name {
             "endpoint" => PreferenceChange::Endpoint(None),
             "defaultModel" => PreferenceChange::DefaultModel(None),
             "agentId" => PreferenceChange::AgentId(None),
-            _ => PreferenceChange::TimeZone(None),
+            "timeZone" => PreferenceChange::TimeZone(None),
+            _ => PreferenceChange::QuietHours(None),
         });
     };
     let wrong = |detail: String| ApiError::field(fields.path(name), detail);
@@ -123,11 +129,15 @@ fn change(fields: Fields<'_>, name: &str, models: &Models) -> Result<PreferenceC
             }
             PreferenceChange::AgentId(Some(agent))
         }
-        _ => {
+        "timeZone" => {
             if jiff::tz::TimeZone::get(text).is_err() {
                 return Err(wrong("is not a time zone; use an IANA name such as Europe/Berlin".to_owned()));
             }
             PreferenceChange::TimeZone(Some(text.to_owned()))
+        }
+        _ => {
+            let hours = text.parse().map_err(|error: crate::domain::quiet_hours::InvalidQuietHours| wrong(error.to_string()))?;
+            PreferenceChange::QuietHours(Some(hours))
         }
     })
 }

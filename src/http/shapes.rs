@@ -94,6 +94,9 @@ pub struct PreferencesShape {
     /// An IANA time zone name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// The hours without reminders, such as `22:00-07:00`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_hours: Option<String>,
 }
 
 /// Where and with what a person is answered now.
@@ -292,6 +295,7 @@ impl From<&Preferences> for PreferencesShape {
             default_model: preferences.default_model.clone(),
             agent_id: preferences.agent_id.as_ref().map(ToString::to_string),
             time_zone: preferences.time_zone.clone(),
+            quiet_hours: preferences.quiet_hours.map(|hours| hours.to_string()),
         }
     }
 }

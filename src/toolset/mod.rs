@@ -6,6 +6,7 @@
 pub mod arguments;
 pub mod memory;
 pub mod outside;
+pub mod schedule;
 mod schema;
 pub mod todo;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::remember::Memory;
+use crate::service::remind::Remind;
 use crate::service::todos::Todos;
 use crate::service::tools::ToolSet;
 use crate::store::SharedStore;
@@ -26,6 +28,8 @@ pub struct Parts<'a> {
     pub clock: &'a Clock,
     /// Settings.
     pub config: &'a Arc<Config>,
+    /// Planned messages.
+    pub remind: &'a Arc<Remind>,
 }
 
 /// Our own sets, the same for agents and for MCP clients.
@@ -34,5 +38,6 @@ pub fn all(parts: &Parts<'_>) -> Vec<Arc<dyn ToolSet>> {
     vec![
         Arc::new(memory::MemoryTools::new(Memory::new(Arc::clone(parts.store), &parts.config.memory))),
         Arc::new(todo::TodoTools::new(Todos::configured(Arc::clone(parts.store), parts.clock.clone(), parts.config))),
+        Arc::new(schedule::ScheduleTools::new(Arc::clone(parts.remind))),
     ]
 }
