@@ -140,7 +140,10 @@ impl App {
             let models = Arc::clone(&models);
             Arc::new(move |user: &User| effective(&models, &user.preferences))
         };
-        let kept = Kept::new(Arc::clone(&store), Todos::configured(Arc::clone(&store), clock.clone(), &config));
+        let wakes = Wakes { schedules: Arc::new(Wake::default()), turns: Arc::clone(&wake), deliveries: Arc::clone(&wake_deliveries) };
+        let remind = Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), wakes.clone());
+        let remind = Arc::new(remind.with_default_gateway(default_gateway.clone()));
+        let kept = Kept::new(Arc::clone(&store), Todos::configured(Arc::clone(&store), clock.clone(), &config), Arc::clone(&remind));
         let words = Words::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), effective, kept);
         let receiver = Arc::new(
             Receiver::new(
@@ -152,13 +155,10 @@ impl App {
                 Arc::clone(&wake),
                 Arc::clone(&wake_deliveries),
             )
-            .with_default_gateway(default_gateway.clone()),
+            .with_default_gateway(default_gateway),
         );
         let outside = outside::open(&config.mcp_servers, &People::new(Arc::clone(&store)), outside::Limits::default())?;
         let summariser = Arc::new(Summariser::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), Arc::clone(&models)));
-        let wakes = Wakes { schedules: Arc::new(Wake::default()), turns: Arc::clone(&wake), deliveries: Arc::clone(&wake_deliveries) };
-        let remind = Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), wakes.clone());
-        let remind = Arc::new(remind.with_default_gateway(default_gateway));
         let tools = toolset::all(&toolset::Parts { store: &store, clock: &clock, config: &config, remind: &remind });
         let replier = Arc::new(Replier::new(
             Arc::clone(&store),

@@ -45,6 +45,8 @@ pub enum KeptCommand {
     Forget,
     /// My list: show it, add to it, tick off.
     Todo,
+    /// My reminders: show them, make one, remove one.
+    Remind,
 }
 
 /// Reads a text. `opted_out` says whether the sender has opted out: only then is `YES` an opt-in.
@@ -97,6 +99,7 @@ fn named(name: &str) -> Option<KeptCommand> {
         "MEMORY" => KeptCommand::Memory,
         "FORGET" => KeptCommand::Forget,
         "TODO" => KeptCommand::Todo,
+        "REMIND" => KeptCommand::Remind,
         _ => return None,
     })
 }
@@ -143,6 +146,7 @@ mod tests {
             ("/todo", KeptCommand::Todo, ""),
             (" /Todo. ", KeptCommand::Todo, ""),
             ("/todo\nbuy milk!", KeptCommand::Todo, "buy milk!"),
+            ("/remind  in 2 minutes to stretch ", KeptCommand::Remind, "in 2 minutes to stretch"),
             (&long, KeptCommand::Todo, long.trim().strip_prefix("/todo ").unwrap()),
         ] {
             assert_eq!(read_word(text, false), Some(Word::Command(Command::Kept(command))), "{text:?}");

@@ -82,7 +82,7 @@ impl Words {
                 self.answer(text, effect, route, now)
             }
             Word::Command(Command::Unknown) => self.answer(
-                "That is not a command. There are /help, /new, /balance, /status, /memory, /forget and /todo.".to_owned(),
+                "That is not a command. There are /help, /new, /balance, /status, /memory, /forget, /todo and /remind.".to_owned(),
                 Effect::None,
                 route,
                 now,

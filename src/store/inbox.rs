@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::outbox::NewOutbound;
+use super::schedules::NewSchedule;
 use super::todos::NewTodo;
 use super::{StoreResult, Timestamp};
 use crate::domain::delivery::ReplyRoute;
@@ -11,6 +12,7 @@ use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
 use crate::domain::ledger::Credits;
 use crate::domain::message::{Attachment, CallerMetadata};
 use crate::domain::phone::PhoneNumber;
+use crate::domain::schedule::ScheduleId;
 use crate::domain::todo::TodoId;
 use crate::domain::turn::{Refusal, TurnRequest};
 
@@ -209,13 +211,22 @@ pub enum Change {
     },
     /// Marks an open item as done.
     CompleteTodo(TodoId),
+    /// Makes a schedule among at most `limit`, as [`super::Schedules::add_schedule`] does, in the message's conversation.
+    AddSchedule {
+        /// The schedule; its conversation is not looked at.
+        new: Box<NewSchedule>,
+        /// Schedules of one person.
+        limit: usize,
+    },
+    /// Deletes a schedule.
+    DeleteSchedule(ScheduleId),
 }
 
 impl Change {
     /// Whether what it removes must not stay readable anywhere.
     #[must_use]
     pub const fn forgets(&self) -> bool {
-        matches!(self, Self::Forget(_) | Self::ForgetEverything)
+        matches!(self, Self::Forget(_) | Self::ForgetEverything | Self::DeleteSchedule(_))
     }
 }
 

@@ -57,7 +57,8 @@ impl Zone {
     }
 
     /// A moment as a zoned one, for calendar arithmetic.
-    pub(super) fn zoned(&self, moment: Timestamp) -> jiff::Zoned {
+    #[must_use]
+    pub fn zoned(&self, moment: Timestamp) -> jiff::Zoned {
         moment.to_jiff().to_zoned(self.rules.clone())
     }
 

@@ -1,4 +1,4 @@
-//! The words by which a person sees and changes what is kept of them: `/memory`, `/forget`, `/todo`.
+//! The words by which a person sees and changes what is kept of them: `/memory`, `/forget`, `/todo`, `/remind`.
 //!
 //! They need no model. An answer is worked out here from what the store shows, and nothing is changed here: a change goes along
 //! with the answer and is made in the step that stores the message ([`Effect::Change`](crate::store::Effect::Change)), so it is
@@ -6,9 +6,13 @@
 //! is never used again, so what others change between a listing and the word that refers to it cannot turn it on something else.
 
 mod memory;
+mod reminders;
 mod todo;
 
+use std::sync::Arc;
+
 use super::prompt::data::tame_line;
+use super::remind::Remind;
 use super::todos::Todos;
 use crate::domain::consent::KeptCommand;
 use crate::domain::phone::PhoneNumber;
@@ -40,13 +44,14 @@ impl Plan {
 pub struct Kept {
     store: SharedStore,
     todos: Todos,
+    remind: Arc<Remind>,
 }
 
 impl Kept {
     /// Over these services.
     #[must_use]
-    pub fn new(store: SharedStore, todos: Todos) -> Self {
-        Self { store, todos }
+    pub fn new(store: SharedStore, todos: Todos, remind: Arc<Remind>) -> Self {
+        Self { store, todos, remind }
     }
 
     /// The answer to a command with what stands behind its name.
@@ -56,6 +61,7 @@ impl Kept {
             KeptCommand::Memory => self.memory(user.as_ref(), rest).await,
             KeptCommand::Forget => self.forget(user.as_ref(), rest).await,
             KeptCommand::Todo => self.todo(user.as_ref(), rest).await,
+            KeptCommand::Remind => self.reminder(user.as_ref(), rest).await,
         }
     }
 }

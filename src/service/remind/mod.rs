@@ -148,10 +148,23 @@ impl Remind {
         text: &str,
     ) -> Result<AddedSchedule, RemindError> {
         let zone = self.zone_asked(user_id, None).await?;
+        let new = NewSchedule { conversation_id, ..self.reminder(zone, text)? };
+        let added = self.store.add_schedule(user_id, new, self.most()).await?;
+        self.announce(&added.schedule);
+        Ok(added)
+    }
+
+    /// A reminder of one sentence, as it would be made.
+    pub(super) fn reminder(&self, zone: Zone, text: &str) -> Result<NewSchedule, RemindError> {
         let now = self.clock.now();
         let Reminder { when, message } = words::read_reminder(text, now, &zone)?;
         let same_within = if when.is_once() { SAME_WITHIN } else { Duration::ZERO };
-        self.add(user_id, conversation_id, None, message, Mode::Remind, (when, zone, same_within), now).await
+        self.checked(None, None, &message, Mode::Remind, (when, zone, same_within), now)
+    }
+
+    /// Schedules that one person may have.
+    pub(super) fn most(&self) -> usize {
+        usize::try_from(self.config.schedules.per_person).unwrap_or(usize::MAX)
     }
 
     #[expect(clippy::too_many_arguments, reason = "what was asked for, read, in the one place that checks it")]
@@ -162,20 +175,32 @@ impl Remind {
         name: Option<String>,
         message: String,
         mode: Mode,
-        (when, zone, same_within): (When, Zone, Duration),
+        rule: (When, Zone, Duration),
         now: Timestamp,
     ) -> Result<AddedSchedule, RemindError> {
-        let message = checked_message(&message)?;
+        let new = self.checked(conversation_id, name, &message, mode, rule, now)?;
+        let added = self.store.add_schedule(user_id, new, self.most()).await?;
+        self.announce(&added.schedule);
+        Ok(added)
+    }
+
+    /// A schedule as it is stored, if it can be.
+    fn checked(
+        &self,
+        conversation_id: Option<ConversationId>,
+        name: Option<String>,
+        message: &str,
+        mode: Mode,
+        (when, zone, same_within): (When, Zone, Duration),
+        now: Timestamp,
+    ) -> Result<NewSchedule, RemindError> {
+        let message = checked_message(message)?;
         let name = match name {
             Some(name) if !name.trim().is_empty() => checked_name(&name)?,
             _ => named_by(&message),
         };
         let next_run = self.first_run(&when, &zone, now)?;
-        let new = NewSchedule { name, message, mode, when, zone, anchor: now, next_run, conversation_id, same_within };
-        let limit = usize::try_from(self.config.schedules.per_person).unwrap_or(usize::MAX);
-        let added = self.store.add_schedule(user_id, new, limit).await?;
-        self.announce(&added.schedule);
-        Ok(added)
+        Ok(NewSchedule { name, message, mode, when, zone, anchor: now, next_run, conversation_id, same_within })
     }
 
     /// One schedule.
@@ -265,8 +290,12 @@ impl Remind {
     #[must_use]
     pub fn zone_of(&self, user: &User) -> Zone {
         let own = user.preferences.time_zone.as_deref().and_then(|name| Zone::parse(name).ok());
-        let configured = || Zone::parse(&self.config.people.time_zone).unwrap_or_else(|_checked_at_start| Zone::utc());
-        own.unwrap_or_else(configured)
+        own.unwrap_or_else(|| self.zone_of_strangers())
+    }
+
+    /// The zone of people who have not set one.
+    pub(super) fn zone_of_strangers(&self) -> Zone {
+        Zone::parse(&self.config.people.time_zone).unwrap_or_else(|_checked_at_start| Zone::utc())
     }
 
     async fn zone_asked(&self, user_id: UserId, name: Option<&str>) -> Result<Zone, RemindError> {

@@ -2,9 +2,9 @@
 
 use super::fault::{Fault, Outcome};
 use super::writer::Unit;
-use super::{graph, todos};
+use super::{graph, schedules, todos};
 use crate::domain::todo::{TodoChange, TodoState};
-use crate::store::{Change, Receipt, StoreError};
+use crate::store::{Change, NewSchedule, Receipt, StoreError};
 
 /// Makes a change; false when there was nothing to change, or a limit forbids it. Then nothing is changed.
 pub(super) fn make(unit: &Unit<'_>, of: &Receipt, change: &Change) -> Outcome<bool> {
@@ -27,5 +27,13 @@ fn try_making(unit: &Unit<'_>, of: &Receipt, change: &Change) -> Outcome<bool> {
         Change::ForgetEverything => graph::forget_all(unit, user)?.entities > 0,
         Change::AddTodo { new, limit } => todos::add(unit, user, new, *limit)?.is_new,
         Change::CompleteTodo(id) => todos::change(unit, user, *id, &[TodoChange::State(TodoState::Completed)])?.changed,
+        Change::AddSchedule { new, limit } => {
+            let new = NewSchedule { conversation_id: Some(of.conversation_id), ..(**new).clone() };
+            schedules::add(unit, user, &new, *limit)?.is_new
+        }
+        Change::DeleteSchedule(id) => {
+            schedules::delete(unit, user, *id)?;
+            true
+        }
     })
 }

@@ -2,9 +2,12 @@
 
 use scrubjay::domain::graph::{GraphLimits, NewEntity};
 use scrubjay::domain::ids::UserId;
+use scrubjay::domain::schedule::{Mode, When, Zone};
 use scrubjay::domain::todo::{Todo, TodoId};
 use scrubjay::domain::turn::TurnEnd;
-use scrubjay::store::{Accepted, Action, Change, Effect, FixedAnswer, NewInbound, NewTodo, PageRequest, Receipt, TodoFilter};
+use scrubjay::store::{
+    Accepted, Action, Change, Effect, FixedAnswer, NewInbound, NewSchedule, NewTodo, PageRequest, Receipt, ScheduleFilter, TodoFilter,
+};
 
 use super::fixture::{ANN, BOB, Fixture};
 
@@ -118,4 +121,38 @@ pub(super) async fn a_fact_is_forgotten_by_a_number_that_never_means_another(f: 
     assert_eq!(f.store.accept(forget).await.unwrap(), Accepted::Repeat(receipt));
     assert_eq!(f.store.list_facts(ann.user_id, PageRequest::first(10)).await.unwrap().items.len(), 2);
     assert_eq!(f.store.list_facts(bob.user_id, PageRequest::first(10)).await.unwrap().items.len(), 2, "another's facts");
+}
+
+pub(super) async fn a_schedule_is_made_and_removed_with_its_word(f: Fixture) {
+    let next_run = f.clock.now().after(std::time::Duration::from_mins(20));
+    let new = NewSchedule {
+        name: "stretch".to_owned(),
+        message: "stretch".to_owned(),
+        mode: Mode::Remind,
+        when: When::Once(next_run),
+        zone: Zone::utc(),
+        anchor: f.clock.now(),
+        next_run,
+        conversation_id: None,
+        same_within: std::time::Duration::ZERO,
+    };
+    let add = || Change::AddSchedule { new: Box::new(new.clone()), limit: 1 };
+    let first = word(&f, ANN, add());
+    let of = f.stored(first.clone()).await;
+    assert_eq!(answer(&f, of).await, "done");
+    assert_eq!(f.store.accept(first).await.unwrap(), Accepted::Repeat(of));
+    let listed = f.store.list_schedules(of.user_id, ScheduleFilter::All).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].conversation_id, Some(of.conversation_id), "it speaks where it was asked for");
+    let equal = f.stored(word(&f, ANN, add())).await;
+    assert_eq!(answer(&f, equal).await, "otherwise");
+
+    let id = listed[0].id;
+    let bob = f.stored(word(&f, BOB, Change::DeleteSchedule(id))).await;
+    assert_eq!(answer(&f, bob).await, "otherwise", "another's number is nobody's");
+    for expected in ["done", "otherwise"] {
+        let removed = f.stored(word(&f, ANN, Change::DeleteSchedule(id))).await;
+        assert_eq!(answer(&f, removed).await, expected);
+    }
+    assert!(f.store.list_schedules(of.user_id, ScheduleFilter::All).await.unwrap().is_empty());
 }

@@ -70,6 +70,7 @@ contract! {
         where_there_is_nothing_to_change_the_answer_says_so,
         who_is_refused_changes_nothing,
         a_fact_is_forgotten_by_a_number_that_never_means_another,
+        a_schedule_is_made_and_removed_with_its_word,
     }
     consent {
         an_opt_out_stops_everything_but_its_confirmation,

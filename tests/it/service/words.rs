@@ -30,3 +30,39 @@ async fn a_list_is_kept_by_text() {
     assert_eq!(bench.exchange(BEA, "/todo").await, ["Your list:\n1. buy milk\n/todo done and a number ticks one off."]);
     bench.assert_no_job_left().await;
 }
+
+#[tokio::test]
+async fn reminders_are_made_shown_and_removed_by_text() {
+    // The clock stands at Monday, 21 September 2026, 14:13 UTC.
+    let bench = bench(|config| {
+        config.people.time_zone = "Europe/Berlin".to_owned();
+        config.schedules.per_person = 2;
+    })
+    .await;
+    let say = async |text: &str| bench.exchange(ADA, text).await.join("|");
+    assert!(say("/remind").await.starts_with("You have no reminders."));
+    // The first words of somebody, in the zone of those who have set none.
+    assert_eq!(bench.exchange(BEA, "/remind tomorrow 9:00 call mum").await, ["I will remind you Tue 22 Sep 09:00: call mum"]);
+    assert_eq!(say("/remind in 2 minutes to stretch").await, "I will remind you Mon 21 Sep 16:15: stretch");
+    assert!(say("/remind in 2 minutes to stretch").await.starts_with("Nothing was added: that reminder is there already"));
+    assert!(say("/remind every monday at 8:30 water the plants").await.starts_with("I will remind you Mon 28 Sep 08:30, every "));
+    assert!(say("/remind tomorrow at 10 to rest").await.contains("you have 2, which is the most"));
+    let listed = say("/remind").await;
+    assert!(
+        listed.starts_with("Your reminders, the next one first:\n1. Mon 21 Sep 16:15: stretch\n2. Mon 28 Sep 08:30 (every "),
+        "{listed}"
+    );
+    assert_eq!(say("/remind some day").await.lines().count(), 1);
+    assert!(say("/remind off").await.starts_with("Which one?"));
+    assert_eq!(say("/remind off 7").await, "You have no reminder 7. /remind shows those that you have.");
+    assert_eq!(say("/remind off 2").await, "That reminder is off: water the plants");
+    assert_eq!(say("/remind off 2").await, "You have no reminder 2. /remind shows those that you have.");
+
+    let before = bench.sent().len();
+    bench.clock.advance(std::time::Duration::from_mins(3));
+    bench.app.drain().await.unwrap();
+    let sent: Vec<String> = bench.sent().split_off(before).into_iter().map(|(_, body)| body).collect();
+    assert_eq!(sent, ["stretch"]);
+    assert!(bench.exchange(BEA, "/remind").await[0].contains("1. Tue 22 Sep 09:00: call mum"));
+    bench.assert_no_job_left().await;
+}
