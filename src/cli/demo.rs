@@ -50,7 +50,10 @@ pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
 fn overrides(key: &str) -> Vec<Override> {
     let settings = [
         ("storage.backend", "sqlite"),
-        ("endpoints.default", "demo"),
+        ("endpoints.default", "agents"),
+        ("agents.default", "agent_scrubjay"),
+        ("agents.agent_scrubjay.endpoint", "demo"),
+        ("agents.agent_scrubjay.model", ""),
         ("gateways.simulator.enabled", "true"),
         ("people.admission", "open"),
         ("server.public_url", ""),

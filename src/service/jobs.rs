@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::watch::Wake;
 use crate::clock::Clock;
 use crate::domain::job::{Job, JobId, JobKind};
+use crate::domain::step::Step;
 use crate::store::{JobFilter, Page, PageRequest, SharedStore, StoreError, StoreResult};
 
 /// Jobs of everybody: for the host.
@@ -39,6 +40,17 @@ impl Jobs {
     /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
     pub async fn get(&self, id: JobId) -> StoreResult<Job> {
         self.store.find_job(id).await?.ok_or(StoreError::NotFound { what: "that job" })
+    }
+
+    /// What an agent did for a reply, step by step; nothing for a delivery, or where no tool was called.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn steps(&self, job: &Job) -> StoreResult<Vec<Step>> {
+        match job.id {
+            JobId::Reply(turn_id) => self.store.list_steps(job.user, turn_id).await,
+            JobId::Deliver(_) => Ok(Vec::new()),
+        }
     }
 
     /// Makes a dead job due now.

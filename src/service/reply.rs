@@ -84,7 +84,15 @@ impl Replier {
             () = stop.cancelled() => Ok(Attempt::Release(TurnRelease::Unchanged)),
             attempt = self.attempt(&turn, &show) => attempt,
         };
-        let attempt = attempt.unwrap_or_else(|error| self.after_store_error(&turn, &error));
+        let attempt = match attempt {
+            Ok(attempt) => attempt,
+            // Whoever has the turn now goes on from what is recorded; it is not ours to give back.
+            Err(StoreError::LeaseLost) => {
+                tracing::warn!(turn = %turn.lease.turn_id, "the lease was lost while the turn was answered; this attempt ends");
+                return;
+            }
+            Err(error) => self.after_store_error(&turn, &error),
+        };
         match attempt {
             Attempt::Outcome(outcome) => self.complete(&turn, outcome, &show, began.elapsed()).await,
             Attempt::Release(release) => self.release(&turn, release, &show).await,

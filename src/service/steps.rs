@@ -141,7 +141,8 @@ impl Caller<'_> {
     async fn tell(&self, place: CallPlace, recorded: &RecordedCall, reason: String) -> Result<(CallPlace, CallResult), StoreError> {
         let known = self.offer.find(&recorded.call.name);
         let (name, set) = known.map_or(("unknown", "none"), |(tool, definition)| (definition.name.as_str(), tool.set.name()));
-        self.end(place, name, set, CallResult { text: cut(reason, self.limits.output_characters), failed: true }).await
+        // Our own words are short, and whole they help most.
+        self.end(place, name, set, CallResult { text: reason, failed: true }).await
     }
 
     async fn end(&self, place: CallPlace, name: &str, set: &str, result: CallResult) -> Result<(CallPlace, CallResult), StoreError> {

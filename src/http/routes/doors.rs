@@ -66,7 +66,10 @@ const PAGE_SIZE: Parameter = query("pageSize", "Entries at most, 1 to 100; 25 wh
 const POST_PARAMETERS: [Parameter; 3] = [
     in_header("Idempotency-Key", "Makes a repeat return the first answer; 1 to 255 characters. `metadata.messageSid` does the same."),
     in_header("Prefer", "`respond-async` answers at once with the ids; `wait=SECONDS` waits shorter than `external_api.wait_seconds`."),
-    in_header("Accept", "`text/event-stream` streams the answer: `accepted`, `delta` …, `message`, `done`; or `error`."),
+    in_header(
+        "Accept",
+        "`text/event-stream` streams the answer: `accepted`, `delta` …, `tool` as tools are called, `message`, `done`; or `error`.",
+    ),
 ];
 
 fn post_answers() -> Vec<Answer> {

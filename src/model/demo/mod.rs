@@ -1,16 +1,19 @@
 //! The offline model: needs no key, no network, no download, and says so.
 //!
 //! It is no language model and never passes for one. It knows a few things to say, remembers what its prompt holds, and gives the
-//! same answer to the same prompt. It is there to show the whole path, and to test it.
+//! same answer to the same prompt. Where it is offered tools it calls them for a few sentences, as any model would. It is there to
+//! show the whole path, and to test it.
 
 mod arithmetic;
 mod summary;
+mod tools;
 
 use std::fmt::Write as _;
 
 use async_trait::async_trait;
 
 use crate::domain::ledger::Usage;
+use crate::domain::step::ToolCall;
 
 use super::{Completion, CompletionRequest, DeltaSink, Model, ModelError, PromptMessage, Speaker, estimate_tokens};
 
@@ -18,7 +21,8 @@ const WHAT_I_AM: &str = "I am Scrubjay's offline demo model, not a language mode
 const HOW_TO_GET_A_MODEL: &str =
     "For real answers, set OPENAI_API_KEY (or endpoints.openAI.base_url for a server of your own) and endpoints.default = \"openAI\".";
 const WHAT_I_CAN: &str = "I can greet you, remember your name (\"my name is Ada\"), do sums (\"12 * (3 + 4)\"), tell the time, repeat \
-    what you said (\"what did I say?\"), say something (\"say hello\") and tell a long story.";
+    what you said (\"what did I say?\"), say something (\"say hello\") and tell a long story. With tools, try \"remember that my sister is \
+    Ada\", \"what do you know about my sister\", \"add milk to my list\", \"what is on my list\", \"remind me in 2 minutes to stretch\".";
 
 /// The offline model.
 pub(super) struct Demo;
@@ -26,17 +30,47 @@ pub(super) struct Demo;
 #[async_trait]
 impl Model for Demo {
     async fn complete(&self, request: &CompletionRequest, sink: DeltaSink<'_>) -> Result<Completion, ModelError> {
-        let text = answer(&request.messages);
+        let (text, calls) = match next(request) {
+            Next::Say(text) => (text, Vec::new()),
+            Next::Call(call) => (String::new(), vec![call]),
+        };
         text.split_inclusive(' ').for_each(sink);
         let prompt_tokens = request.estimated_tokens();
-        let completion_tokens = estimate_tokens(&text);
+        let completion_tokens = estimate_tokens(&text) + calls.iter().map(|call| estimate_tokens(&call.arguments)).sum::<i64>();
         let usage = Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
-        Ok(Completion { text, model: request.model.clone(), usage, cut_short: false, calls: Vec::new() })
+        Ok(Completion { text, model: request.model.clone(), usage, cut_short: false, calls })
     }
 
     async fn check(&self) -> Result<String, ModelError> {
         Ok("the offline demo model is built in and always there".to_owned())
     }
+}
+
+/// What it does about a prompt.
+enum Next {
+    Say(String),
+    Call(ToolCall),
+}
+
+fn next(request: &CompletionRequest) -> Next {
+    let of =
+        |speaker: Speaker| request.messages.iter().filter(move |message| message.role == speaker).map(|message| message.content.as_str());
+    if let Some(step) = request.steps.last() {
+        return Next::Say(introduced(tools::report(step), &request.messages));
+    }
+    let for_summary = of(Speaker::System).next().is_some_and(summary::is_asked_for);
+    let text = of(Speaker::User).last().filter(|_text| !for_summary);
+    match text.and_then(|text| tools::call_for(text, &request.tools)) {
+        Some(Ok(call)) => Next::Call(call),
+        Some(Err(refusal)) => Next::Say(introduced(refusal, &request.messages)),
+        None => Next::Say(answer(&request.messages)),
+    }
+}
+
+/// Whoever meets it for the first time is told at once what it is.
+fn introduced(reply: String, prompt: &[PromptMessage]) -> String {
+    let is_known = prompt.iter().any(|message| message.role == Speaker::Assistant);
+    if is_known || reply.contains(WHAT_I_AM) { reply } else { format!("{reply} {WHAT_I_AM}") }
 }
 
 /// The answer to a prompt.
@@ -50,9 +84,7 @@ fn answer(prompt: &[PromptMessage]) -> String {
     if summary::is_asked_for(system) {
         return summary::of(text);
     }
-    let reply = reply(text, &said, system);
-    // Whoever meets it for the first time is told at once what it is.
-    if of(Speaker::Assistant).next().is_none() && !reply.contains(WHAT_I_AM) { format!("{reply} {WHAT_I_AM}") } else { reply }
+    introduced(reply(text, &said, system), prompt)
 }
 
 fn reply(text: &str, earlier: &[&str], system: &str) -> String {

@@ -1,6 +1,7 @@
 //! Agents: a scripted model that calls tools step by step, tool sets that count what they do, and crashes in between.
 
 mod crashes;
+mod demo;
 mod fake_set;
 
 use std::sync::Arc;

@@ -1,0 +1,36 @@
+//! The offline model with our own tool sets, as `demo` runs it.
+
+use scrubjay::domain::endpoint::Endpoint;
+
+use crate::service::bench::{ADA, BEA, Bench, bench};
+
+async fn demo() -> Bench {
+    bench(|config| {
+        config.endpoints.default = Endpoint::parse("agents").unwrap();
+        config.agents.default = Some("agent_scrubjay".parse().unwrap());
+        let agent = config.agents.named.values_mut().next().unwrap();
+        agent.endpoint = Endpoint::parse("demo").unwrap();
+        agent.model.clear();
+        config.sms.max_messages = 10;
+    })
+    .await
+}
+
+async fn holds(bench: &Bench, from: &str, text: &str, words: &str) {
+    let told = bench.exchange(from, text).await.join(" ");
+    assert!(told.contains(words), "{text:?} was answered {told:?}, without {words:?}");
+}
+
+#[tokio::test]
+async fn the_demo_keeps_a_list_for_each_person() {
+    let bench = demo().await;
+    holds(&bench, ADA, "what is on my list", "Your list is empty.").await;
+    holds(&bench, ADA, "add milk to my list", "\"milk\" is on your list.").await;
+    holds(&bench, ADA, "Add eggs to my list!", "\"eggs\" is on your list.").await;
+    holds(&bench, BEA, "what's on my list?", "Your list is empty.").await;
+    holds(&bench, ADA, "What is on my list?", "On your list: milk, eggs.").await;
+    holds(&bench, ADA, "tick off milk", "\"milk\" is ticked off.").await;
+    holds(&bench, ADA, "tick off milk", "That did not work").await;
+    holds(&bench, ADA, "what is on my list", "On your list: eggs.").await;
+    bench.assert_no_job_left().await;
+}
