@@ -1,5 +1,6 @@
 //! The whole program from outside: the real executable between a fake carrier and a fake model.
 
+mod agents;
 mod books;
 mod catch_up;
 mod chaos;
