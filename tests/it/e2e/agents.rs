@@ -89,7 +89,11 @@ async fn a_program_killed_at_each_step_goes_on_and_writes_nothing_twice() {
     let asked = stage.model.asked();
     let last = asked.last().unwrap();
     let unsure = last.results().iter().filter(|result| result.contains("may or may not have happened")).count();
-    assert_eq!((asked.len() - expected.len(), unsure), (STEPS + 1, STEPS), "no question twice; of each call it is told that it is not sure");
+    assert_eq!(
+        (asked.len() - expected.len(), unsure),
+        (STEPS + 1, STEPS),
+        "no question twice; of each call it is told that it is not sure"
+    );
 
     // The list has every item once, and the record every call.
     let items = stage.home.list(&["todos", "list", "--user", &ada]).await;

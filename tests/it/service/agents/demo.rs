@@ -34,3 +34,13 @@ async fn the_demo_keeps_a_list_for_each_person() {
     holds(&bench, ADA, "what is on my list", "On your list: eggs.").await;
     bench.assert_no_job_left().await;
 }
+
+#[tokio::test]
+async fn the_demo_remembers_and_plans_for_each_person() {
+    let bench = demo().await;
+    holds(&bench, ADA, "remember that my sister is Ada", "I will remember that your sister is Ada.").await;
+    holds(&bench, BEA, "what do you know about my sister", "I know nothing about sister.").await;
+    bench.exchange(ADA, "/new").await;
+    holds(&bench, ADA, "What do you know about my sister?", "This I know: your sister is Ada.").await;
+    holds(&bench, ADA, "remind me in 2 minutes to stretch", "I will remind you in 2 minutes: stretch").await;
+}

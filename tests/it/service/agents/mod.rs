@@ -171,7 +171,7 @@ async fn no_tool_of_ours_takes_a_person_or_a_number() {
             }
         }
     }
-    assert!(seen == 0 || seen >= 8, "{seen}");
+    assert!(seen >= 25, "{seen} tools");
 }
 
 fn property_names(schema: &Value, names: &mut Vec<String>) {
