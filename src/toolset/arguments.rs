@@ -166,12 +166,11 @@ fn check_choices(choices: &[Value], value: &mut Value, place: &str, problems: &m
             meant = Some(found);
         }
     }
-    match meant {
-        Some(found) => problems.extend(found),
-        None => {
-            let wanted: Vec<_> = choices.iter().filter_map(Value::as_object).map(valid).collect();
-            problems.push(format!("{} is {}, give {}", place_name(place), shown(value), wanted.join(", or ")));
-        }
+    if let Some(found) = meant {
+        problems.extend(found);
+    } else {
+        let wanted: Vec<_> = choices.iter().filter_map(Value::as_object).map(valid).collect();
+        problems.push(format!("{} is {}, give {}", place_name(place), shown(value), wanted.join(", or ")));
     }
 }
 
@@ -326,6 +325,10 @@ mod tests {
 
     use super::*;
 
+    /// As an argument that may be absent, null or a text.
+    #[expect(clippy::option_option, reason = "absent and null are two things")]
+    type Due = Option<Option<String>>;
+
     #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
     #[serde(rename_all = "camelCase")]
     struct Find {
@@ -339,10 +342,10 @@ mod tests {
         when: Option<When>,
         #[schemars(extend("keepNull" = true))]
         #[serde(default, deserialize_with = "given")]
-        due: Option<Option<String>>,
+        due: Due,
     }
 
-    fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Due, D::Error> {
         Option::deserialize(deserializer).map(Some)
     }
 
@@ -369,7 +372,7 @@ mod tests {
     #[derive(Serialize, JsonSchema)]
     struct Found {}
 
-    fn read(arguments: Value) -> Result<Find, String> {
+    fn read(arguments: &Value) -> Result<Find, String> {
         let list = ToolList::new(vec![tool::<Find, Found>("find", "Find", "Finds.", ToolHints::READ)]);
         list.read("find", arguments.as_object().unwrap().clone()).map_err(|outcome| {
             assert!(outcome.is_error);
@@ -379,24 +382,24 @@ mod tests {
 
     #[test]
     fn arguments_are_read_by_the_names_that_models_use() {
-        let plain = read(json!({"query": "x", "limit": 5})).unwrap();
+        let plain = read(&json!({"query": "x", "limit": 5})).unwrap();
         for same in
             [json!({"q": "x", "limit": 5.0}), json!({"text": "x", "perPage": 5}), json!({"Query": "x", "per-page": 5, "kind": null})]
         {
-            assert_eq!(read(same.clone()).as_ref(), Ok(&plain), "{same}");
+            assert_eq!(read(&same).as_ref(), Ok(&plain), "{same}");
         }
-        assert_eq!(read(json!({"query": "own", "text": "other"})).unwrap().query, "own");
-        assert_eq!(read(json!({"query": "x", "items": [{"entity_type": "t"}]})).unwrap().items[0].entity_type, "t");
-        assert_eq!(read(json!({"query": "x", "unheard_of": 1})).unwrap().query, "x");
-        assert_eq!(read(json!({"query": "x", "when": {"every": {"n": 2}}})).unwrap().when, Some(When::Every { n: 2 }));
+        assert_eq!(read(&json!({"query": "own", "text": "other"})).unwrap().query, "own");
+        assert_eq!(read(&json!({"query": "x", "items": [{"entity_type": "t"}]})).unwrap().items[0].entity_type, "t");
+        assert_eq!(read(&json!({"query": "x", "unheard_of": 1})).unwrap().query, "x");
+        assert_eq!(read(&json!({"query": "x", "when": {"every": {"n": 2}}})).unwrap().when, Some(When::Every { n: 2 }));
     }
 
     #[test]
     fn null_is_absent_unless_it_means_something() {
-        assert_eq!(read(json!({"query": "x", "limit": null})).unwrap().limit, None);
-        assert_eq!(read(json!({"query": "x"})).unwrap().due, None);
-        assert_eq!(read(json!({"query": "x", "due": null})).unwrap().due, Some(None));
-        assert_eq!(read(json!({"query": null})).unwrap_err(), "Wrong arguments: query is missing, give text.");
+        assert_eq!(read(&json!({"query": "x", "limit": null})).unwrap().limit, None);
+        assert_eq!(read(&json!({"query": "x"})).unwrap().due, None);
+        assert_eq!(read(&json!({"query": "x", "due": null})).unwrap().due, Some(None));
+        assert_eq!(read(&json!({"query": null})).unwrap_err(), "Wrong arguments: query is missing, give text.");
     }
 
     #[test]
@@ -417,10 +420,10 @@ mod tests {
             (json!({"query": "x", "when": {"every": {"n": "two"}}}), "when.every.n is the text \"two\", give an integer from 0 on"),
             (json!({"query": "x", "when": 3}), "when is 3, give an object with once, or an object with every"),
         ] {
-            assert_eq!(read(arguments.clone()).unwrap_err(), format!("Wrong arguments: {told}."), "{arguments}");
+            assert_eq!(read(&arguments).unwrap_err(), format!("Wrong arguments: {told}."), "{arguments}");
         }
         let many = json!({"query": "x", "items": vec![json!(1); 9]});
-        assert!(read(many).unwrap_err().ends_with("; and 4 more."));
+        assert!(read(&many).unwrap_err().ends_with("; and 4 more."));
     }
 
     #[test]

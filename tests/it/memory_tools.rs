@@ -373,7 +373,7 @@ async fn observations_tell_when_and_from_which_conversation_they_came() {
     let stage = Stage::new();
     let user = stage.remembering(ANN).await;
     let conversation = stage.clock.conversation_id();
-    stage.clock.advance(Duration::from_secs(60));
+    stage.clock.advance(Duration::from_mins(1));
     let context = ToolContext { user_id: user, conversation_id: Some(conversation) };
     let arguments = json!({"observations": [{"entityName": "London", "contents": ["is large"]}]});
     stage.tools.call(&context, "add_observations", arguments.as_object().unwrap().clone()).await;

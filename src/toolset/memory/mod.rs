@@ -357,7 +357,10 @@ fn by_entity(texts: Vec<NamedObservation>) -> Vec<NotFound> {
 }
 
 fn join(first: String, second: Option<String>) -> String {
-    second.map_or_else(|| first.clone(), |second| format!("{first} {second}"))
+    match second {
+        Some(second) => format!("{first} {second}"),
+        None => first,
+    }
 }
 
 fn result(value: &impl Serialize) -> Result<ToolOutcome, ToolOutcome> {
@@ -365,6 +368,7 @@ fn result(value: &impl Serialize) -> Result<ToolOutcome, ToolOutcome> {
 }
 
 /// What went wrong, for a model: a sentence.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
 fn failed(error: StoreError) -> ToolOutcome {
     if matches!(error, StoreError::Unavailable { .. } | StoreError::Corrupt { .. }) {
         // Files and causes are the host's business.

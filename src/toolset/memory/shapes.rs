@@ -198,7 +198,8 @@ pub(super) struct RefusedRelation {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Added {
     entity_name: String,
-    added_observations: Vec<String>,
+    #[serde(rename = "addedObservations")]
+    observations: Vec<String>,
     #[serde(skip_serializing_if = "is_false")]
     created: bool,
 }
@@ -355,7 +356,7 @@ impl From<Written> for EntityWritten {
 
 impl From<Written> for Added {
     fn from(written: Written) -> Self {
-        Self { entity_name: written.name, added_observations: written.added, created: written.created }
+        Self { entity_name: written.name, observations: written.added, created: written.created }
     }
 }
 

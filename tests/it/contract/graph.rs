@@ -340,8 +340,8 @@ pub(super) async fn a_graph_is_read_part_by_part(f: Fixture) {
             let part = read(cursor, 1_000, bytes, Detail::Plain).await;
             entities.extend(part.entities);
             relations.extend(part.relations);
-            let left = (part.left.entities, part.left.relations);
-            assert_eq!((entities.len() as i64 + left.0, relations.len() as i64 + left.1), (4, 2), "what was left out is told");
+            let left = [part.left.entities, part.left.relations].map(|left| usize::try_from(left).unwrap());
+            assert_eq!((entities.len() + left[0], relations.len() + left[1]), (4, 2), "what was left out is told");
             cursor = part.next;
             if cursor.is_none() {
                 break;

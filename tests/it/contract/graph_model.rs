@@ -133,11 +133,15 @@ async fn perform(f: &Fixture, user: UserId, model: &mut Model, call: Call) {
     let store = &f.store;
     match call {
         Call::Create(entities) => {
-            entities.iter().for_each(|new| model.create(new));
+            for new in &entities {
+                model.create(new);
+            }
             store.create_entities(user, entities, None, LIMITS).await.unwrap();
         }
         Call::Relate(relations) => {
-            relations.iter().for_each(|relation| model.relate(relation));
+            for relation in &relations {
+                model.relate(relation);
+            }
             store.create_relations(user, relations, LIMITS).await.unwrap();
         }
         Call::Add(observations) => {
@@ -185,8 +189,12 @@ async fn perform(f: &Fixture, user: UserId, model: &mut Model, call: Call) {
             assert_eq!(gone.deleted, i64::try_from(before - model.relations.len()).unwrap());
         }
         Call::Import(entities, relations) => {
-            entities.iter().for_each(|new| model.create(new));
-            relations.iter().for_each(|relation| model.relate(relation));
+            for new in &entities {
+                model.create(new);
+            }
+            for relation in &relations {
+                model.relate(relation);
+            }
             store.import_graph(user, entities, relations, LIMITS).await.unwrap();
         }
         Call::Forget => {

@@ -201,15 +201,12 @@ pub(super) fn create_entities(
     let mut told: HashMap<i64, usize> = HashMap::new();
     for entity in entities {
         let Some((id, one)) = graph.merge(entity, from)? else { continue };
-        match told.get(&id).and_then(|place| written.get_mut(*place)) {
-            Some(before) => {
-                before.entity_type = one.entity_type;
-                before.added.extend(one.added);
-            }
-            None => {
-                told.insert(id, written.len());
-                written.push(one);
-            }
+        if let Some(before) = told.get(&id).and_then(|place| written.get_mut(*place)) {
+            before.entity_type = one.entity_type;
+            before.added.extend(one.added);
+        } else {
+            told.insert(id, written.len());
+            written.push(one);
         }
     }
     graph.close()?;
