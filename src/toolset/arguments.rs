@@ -161,7 +161,7 @@ fn check_choices(choices: &[Value], value: &mut Value, place: &str, problems: &m
         }
         let names = choice.get("required").and_then(Value::as_array);
         let has_all =
-            |object: &JsonObject| names.is_some_and(|names| names.iter().filter_map(Value::as_str).all(|n| object.contains_key(n)));
+            |object: &JsonObject| names.is_none_or(|names| names.iter().filter_map(Value::as_str).all(|n| object.contains_key(n)));
         if value.as_object().is_some_and(has_all) {
             meant = Some(found);
         }

@@ -25,6 +25,7 @@ mod steps;
 mod summaries;
 mod todos;
 mod turns;
+mod two_pollers;
 
 use fixture::Fixture;
 
@@ -221,6 +222,9 @@ contract! {
         what_a_prompt_recalls_stands_before_the_turn,
         a_prompt_recalls_only_what_was_for_a_model,
         daily_limits_count_turns_that_begin,
+    }
+    two_pollers {
+        two_processes_fire_each_of_a_thousand_runs_once,
     }
 }
 

@@ -8,6 +8,7 @@ mod conversation;
 mod memory;
 mod privacy;
 mod races;
+mod schedules;
 mod slow_model;
 mod stopping;
 mod summaries;

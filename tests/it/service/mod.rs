@@ -2,6 +2,7 @@
 
 mod agents;
 mod bench;
+mod schedules;
 mod summaries;
 mod words;
 
