@@ -31,6 +31,7 @@ use crate::service::kept::Kept;
 use crate::service::people::People;
 use crate::service::prompt::PromptTemplate;
 use crate::service::receive::Receiver;
+use crate::service::remember::Memory;
 use crate::service::remind::{Remind, Wakes};
 use crate::service::reply::Replier;
 use crate::service::summarise::Summariser;
@@ -66,6 +67,8 @@ pub struct App {
     pub remind: Arc<Remind>,
     /// Durable work.
     pub jobs: Jobs,
+    /// Memory.
+    pub memory: Memory,
     /// Todo lists.
     pub todos: Todos,
     /// Bearer tokens.
@@ -183,6 +186,7 @@ impl App {
             people: People::new(Arc::clone(&store)),
             conversations: Conversations::new(Arc::clone(&store)),
             jobs: Jobs::new(Arc::clone(&store), clock.clone(), reply_max_age, Arc::clone(&wake), Arc::clone(&wake_deliveries)),
+            memory: Memory::new(Arc::clone(&store), &config.memory),
             todos: Todos::configured(Arc::clone(&store), clock.clone(), &config),
             access: Access::new(tokens.clone(), clock.clone(), jwt_secret),
             tokens,

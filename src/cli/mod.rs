@@ -18,6 +18,7 @@ mod files;
 mod jobs;
 mod man;
 mod mcp;
+mod memory;
 mod output;
 mod person;
 mod phone;
@@ -99,6 +100,8 @@ enum Command {
     Schedules(schedules::Args),
     /// Serve one person's memory, todos and schedules to an MCP client, over stdin and stdout
     Mcp(mcp::Args),
+    /// Memory: draw it, import and export a memory.jsonl
+    Memory(memory::Args),
     /// Todo lists: list, import, export
     Todos(todos::Args),
     /// Bearer tokens: create, list, revoke
@@ -130,6 +133,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Users(args) => users::run(args, &context),
         Command::Conversations(args) => conversations::run(args, &context),
         Command::Jobs(args) => jobs::run(args, &context),
+        Command::Memory(args) => memory::run(args, &context),
         Command::Todos(args) => todos::run(args, &context),
         Command::Schedules(args) => schedules::run(args, &context),
         Command::Token(args) => token::run(args, &context),

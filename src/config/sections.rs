@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::mcp_servers::McpServers;
 use crate::domain::endpoint::Endpoint;
+use crate::domain::graph::GraphLimits;
 use crate::domain::ids::AgentId;
 use crate::domain::phone::{NumberCheck, PhoneRules, UnknownRegion};
 
@@ -126,6 +127,19 @@ section!(/// `todos`: what a list may hold.
 Todos { items: usize, text_characters: usize });
 section!(/// `mcp`: under which names it is called, and whom the stdio server speaks for.
 Mcp { allowed_hosts: Vec<String>, user_based: bool, user_id: String });
+
+impl Memory {
+    /// The same as the domain reads it.
+    #[must_use]
+    pub fn limits(&self) -> GraphLimits {
+        GraphLimits {
+            name_characters: self.name_characters,
+            observation_characters: self.observation_characters,
+            items: self.items_per_call,
+            entities: i64::try_from(self.entities).unwrap_or(i64::MAX),
+        }
+    }
+}
 
 impl Gateways {
     /// Whether the settings open a gateway: Twilio with its account and token, or the simulator.

@@ -25,13 +25,7 @@ impl Memory {
     /// Over this store, with these settings.
     #[must_use]
     pub fn new(store: SharedStore, settings: &sections::Memory) -> Self {
-        let limits = GraphLimits {
-            name_characters: settings.name_characters,
-            observation_characters: settings.observation_characters,
-            items: settings.items_per_call,
-            entities: i64::try_from(settings.entities).unwrap_or(i64::MAX),
-        };
-        Self { store, limits, answer_bytes: settings.answer_bytes }
+        Self { store, limits: settings.limits(), answer_bytes: settings.answer_bytes }
     }
 
     /// Bytes of JSON that an answer has at most, about, unless its caller asks for more or less.

@@ -3,6 +3,7 @@
 mod chat;
 mod data;
 mod help;
+mod memory;
 mod misuse;
 mod service;
 mod todos;

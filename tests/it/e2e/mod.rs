@@ -6,6 +6,7 @@ mod catch_up;
 mod chaos;
 mod conversation;
 mod memory;
+mod memory_dropin;
 mod privacy;
 mod races;
 mod schedules;
