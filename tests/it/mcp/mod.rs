@@ -5,6 +5,7 @@ mod clients;
 mod identity;
 mod isolation;
 mod notes;
+mod nothing_lost;
 mod protocol;
 mod stdio;
 

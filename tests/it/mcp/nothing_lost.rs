@@ -1,0 +1,162 @@
+//! What a client was told is stored is stored: with many calls in flight, with two processes on one store, and over kills.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::stdio::{Talk, home};
+use crate::support::chance::Chance;
+use crate::support::home::Home;
+
+const ANN: &str = "+15550100001";
+const IN_FLIGHT: usize = 16;
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The `number`th write: an entity, or every other time an item of the list.
+fn write(number: usize) -> Value {
+    let name = format!("thing {number}");
+    let call = if number.is_multiple_of(2) {
+        json!({"name": "create_entities", "arguments": {"entities": [{"name": name, "entityType": "thing", "observations": ["new"]}]}})
+    } else {
+        json!({"name": "todo_add", "arguments": {"text": name}})
+    };
+    json!({"jsonrpc": "2.0", "id": 1_000_000 + number, "method": "tools/call", "params": call})
+}
+
+/// A client with calls in flight, and what was acknowledged to it.
+struct Writing {
+    talk: Talk,
+    in_flight: usize,
+    acknowledged: BTreeSet<usize>,
+}
+
+impl Writing {
+    fn begin(home: &Home) -> Self {
+        let mut talk = Talk::start(home, &["--user", ANN], &[]);
+        talk.hello();
+        Self { talk, in_flight: 0, acknowledged: BTreeSet::new() }
+    }
+
+    /// Writes, after an answer was taken where enough calls are in flight.
+    fn write(&mut self, number: usize, in_flight: usize) {
+        if self.in_flight == in_flight {
+            self.take();
+        }
+        self.talk.send(&write(number));
+        self.in_flight += 1;
+    }
+
+    fn take(&mut self) {
+        let answer = self.talk.next(LIMIT);
+        assert_eq!(answer["result"]["isError"].as_bool(), Some(false), "{answer}");
+        let number = usize::try_from(answer["id"].as_u64().unwrap()).unwrap() - 1_000_000;
+        assert!(self.acknowledged.insert(number), "{number} was answered twice");
+        self.in_flight -= 1;
+    }
+
+    fn finish(mut self) -> BTreeSet<usize> {
+        while self.in_flight > 0 {
+            self.take();
+        }
+        self.talk.end_input();
+        assert!(self.talk.ended().success());
+        self.acknowledged.clone()
+    }
+}
+
+/// Which writes a fresh process finds, and how often each.
+fn stored(home: &Home) -> BTreeMap<usize, usize> {
+    let mut talk = Talk::start(home, &["--user", ANN], &[]);
+    talk.hello();
+    let graph = talk.call("read_graph", &json!({"limit": 10_000, "maxBytes": 4_000_000}));
+    let graph = &graph["structuredContent"];
+    assert!(graph.get("nextCursor").is_none(), "{graph}");
+    let mut names: Vec<String> = Vec::new();
+    for entity in graph["entities"].as_array().unwrap() {
+        assert_eq!(entity["observations"], json!(["new"]), "an entity was stored in part");
+        names.push(entity["name"].as_str().unwrap().to_owned());
+    }
+    let mut cursor = Value::Null;
+    loop {
+        let page = talk.call("todo_list", &json!({"limit": 200, "cursor": cursor}))["structuredContent"].clone();
+        names.extend(page["todos"].as_array().unwrap().iter().map(|todo| todo["text"].as_str().unwrap().to_owned()));
+        cursor = page["nextCursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    talk.end_input();
+    assert!(talk.ended().success());
+    let mut found = BTreeMap::new();
+    for name in names {
+        *found.entry(name.strip_prefix("thing ").unwrap().parse().unwrap()).or_insert(0) += 1;
+    }
+    found
+}
+
+fn files(folder: &Path) -> BTreeSet<String> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_hundred_and_sixty_writes_with_sixteen_in_flight_are_all_stored_once() {
+    let home = home();
+    let mut writing = Writing::begin(&home);
+    for number in 0..160 {
+        writing.write(number, IN_FLIGHT);
+    }
+    assert_eq!(writing.finish().len(), 160);
+    let found = stored(&home);
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), (0..160).collect::<Vec<_>>());
+    assert!(found.values().all(|times| *times == 1), "{found:?}");
+}
+
+#[tokio::test]
+async fn two_processes_on_one_store_lose_nothing_of_each_other() {
+    let home = home();
+    let (mut one, mut two) = (Writing::begin(&home), Writing::begin(&home));
+    for number in 0..100 {
+        one.write(2 * number, 8);
+        two.write(2 * number + 1, 8);
+        // And both the same.
+        if number % 10 == 0 {
+            one.write(1000 + number, 8);
+            two.write(1000 + number, 8);
+        }
+    }
+    let acknowledged: BTreeSet<usize> = one.finish().union(&two.finish()).copied().collect();
+    assert_eq!(acknowledged.len(), 210);
+    let found = stored(&home);
+    assert_eq!(found.keys().copied().collect::<BTreeSet<_>>(), acknowledged);
+    assert!(found.values().all(|times| *times == 1), "something was stored twice: {found:?}");
+}
+
+#[tokio::test]
+async fn twenty_kills_lose_nothing_that_was_acknowledged_and_leave_no_file_behind() {
+    let home = home();
+    let chance = Chance::new();
+    let (mut acknowledged, mut sent) = (BTreeSet::new(), 0);
+    for _round in 0..20 {
+        let mut writing = Writing::begin(&home);
+        let last = sent + usize::try_from(chance.between(20, 120)).unwrap();
+        while sent < last {
+            writing.write(sent, IN_FLIGHT);
+            sent += 1;
+        }
+        acknowledged.append(&mut writing.acknowledged);
+        // Dropping it kills it, with calls in flight.
+        assert!(writing.in_flight > 0);
+        drop(writing);
+    }
+    let found = stored(&home);
+    let lost: Vec<_> = acknowledged.iter().filter(|number| !found.contains_key(number)).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?} of {}", acknowledged.len());
+    assert!(found.values().all(|times| *times == 1) && found.keys().all(|number| *number < sent), "{found:?}");
+    assert!(acknowledged.len() > 300, "the kills came too early to tell: {}", acknowledged.len());
+    // What a store has that was closed in order and never killed.
+    let quiet = super::stdio::home();
+    Writing::begin(&quiet).finish();
+    assert_eq!(files(&home.data()), files(&quiet.data()));
+}
