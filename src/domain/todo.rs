@@ -228,11 +228,11 @@ impl Todo {
                 TodoChange::State(TodoState::Completed) => self.completed_at = self.completed_at.or(Some(now)),
             }
         }
-        let changed = *self != before;
-        if changed {
+        let differs = *self != before;
+        if differs {
             self.updated_at = now;
         }
-        changed
+        differs
     }
 }
 

@@ -21,11 +21,9 @@ pub(super) fn draw(graph: &Graph) -> String {
         leading.entry(&relation.from).or_default().push((&relation.relation_type, &relation.to));
         led_to.entry(&relation.to).or_default().push((&relation.relation_type, &relation.from));
     }
-    let mut first = 0;
-    for group in groups(graph) {
+    for (number, group) in groups(graph).into_iter().enumerate() {
         // A rule between groups, where there are relations that make any.
-        text.push_str(if first > 0 && group.len() > 1 { "\n────\n\n" } else { "\n" });
-        first += 1;
+        text.push_str(if number > 0 && group.len() > 1 { "\n────\n\n" } else { "\n" });
         for (at, entity) in group.iter().filter_map(|at| graph.entities.get(*at)).enumerate() {
             if at > 0 {
                 text.push('\n');
@@ -124,8 +122,15 @@ fn columns(text: &str) -> usize {
 fn wide(character: char) -> usize {
     match u32::from(character) {
         0x300..=0x36f | 0x200b..=0x200d | 0xfe00..=0xfe0f => 0,
-        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 => 2,
-        0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
         _narrow => 1,
     }
 }

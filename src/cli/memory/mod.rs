@@ -66,7 +66,7 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Whose {
-    /// The person, by id or number, instead of mcp.user_id
+    /// The person, by id or number, instead of `mcp.user_id`
     #[arg(long, value_name = "USER")]
     user: Option<String>,
 }

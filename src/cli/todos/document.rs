@@ -5,6 +5,7 @@
 //! brings beside the known fields is left out. Every problem is told, with the item's place, and any of them refuses the whole.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
@@ -28,9 +29,12 @@ pub(super) struct Document {
 pub(super) struct InvalidDocument(Vec<String>);
 
 fn told(problems: &[String]) -> String {
-    let mut text = problems.iter().take(TOLD).map(|problem| format!("\n  {problem}")).collect::<String>();
+    let mut text = String::new();
+    for problem in problems.iter().take(TOLD) {
+        let _infallible = write!(text, "\n  {problem}");
+    }
     if problems.len() > TOLD {
-        text.push_str(&format!("\n  and {} more", problems.len() - TOLD));
+        let _infallible = write!(text, "\n  and {} more", problems.len() - TOLD);
     }
     text
 }

@@ -242,11 +242,11 @@ pub(super) fn list(db: &Connection, user: UserId, filter: &TodoFilter, request: 
 /// Changes an item, each field on its own.
 pub(super) fn change(unit: &Unit<'_>, user: UserId, id: TodoId, changes: &[TodoChange]) -> Outcome<ChangedTodo> {
     let mut todo = get(unit.db, user, id)?;
-    let changed = todo.apply(changes, unit.now);
-    if changed {
+    let differs = todo.apply(changes, unit.now);
+    if differs {
         write(unit, user, &todo)?;
     }
-    Ok(ChangedTodo { todo, changed })
+    Ok(ChangedTodo { todo, changed: differs })
 }
 
 /// Deletes an item with all that are a part of it.
