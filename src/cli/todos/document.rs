@@ -333,7 +333,7 @@ mod tests {
         }
         assert_eq!(read("[]").items.len(), 0);
         assert_eq!(read(r#"{"userId": "u", "data": {"todos": []}}"#).items.len(), 0);
-        assert_eq!(read(&format!("{item}\n\n{}\n", item.replace('1', "2").replace("1-02", "1-02"))).items.len(), 2);
+        assert_eq!(read(&format!("{item}\n\n{}\n", item.replace('1', "2"))).items.len(), 2);
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(super) struct NameArguments {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::option_option, reason = "absent, null and a value are three things")]
 pub(super) struct UpdateArguments {
     #[schemars(extend("aliases" = ["todoId", "itemId"]))]
     pub(super) id: i64,

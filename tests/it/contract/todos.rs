@@ -24,6 +24,7 @@ fn id(number: i64) -> TodoId {
     TodoId::new(number).unwrap()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what a field takes")]
 fn due(text: &str) -> Option<Due> {
     Some(text.parse().unwrap())
 }
