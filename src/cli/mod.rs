@@ -100,7 +100,7 @@ enum Command {
     Schedules(schedules::Args),
     /// Serve one person's memory, todos and schedules to an MCP client, over stdin and stdout
     Mcp(mcp::Args),
-    /// Memory: draw it, import and export a memory.jsonl
+    /// Memory: show, import, export
     Memory(memory::Args),
     /// Todo lists: list, import, export
     Todos(todos::Args),

@@ -41,7 +41,7 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Merge a memory.jsonl of the MCP project's memory server, all or nothing; a repeat changes nothing. A new number makes the person
+    /// Merge a `memory.jsonl` file, all or nothing; a repeat changes nothing. A new number makes the person
     Import {
         #[command(flatten)]
         whose: Whose,
@@ -54,7 +54,7 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Write a person's graph as a memory.jsonl
+    /// Write a person's graph as a `memory.jsonl`
     Export {
         #[command(flatten)]
         whose: Whose,
