@@ -288,6 +288,10 @@ impl Check<'_> {
         for server in agent.servers.iter().filter(|server| !config.mcp_servers.named.contains_key(*server)) {
             self.problem(&key("servers"), format!("{server:?} is not in mcpServers"), "add it to the YAML file, or take it out here");
         }
+        for server in agent.servers.iter().filter(|server| OWN_SETS.contains(&server.as_str())) {
+            let remedy = "give the server another name in the YAML file, or name the set in tools";
+            self.problem(&key("servers"), format!("{server:?} is the name of a tool set of ours"), remedy);
+        }
         for (field, zero) in [
             ("max_steps", agent.max_steps == 0),
             ("parallel", agent.parallel == 0),

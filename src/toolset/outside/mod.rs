@@ -92,7 +92,7 @@ pub fn open(servers: &McpServers, people: &People, limits: Limits) -> reqwest::R
             http,
             has_no_handshake: AtomicBool::new(false),
         };
-        let pool = Pool::new(server, limits, stop.clone());
+        let pool = Arc::new(Pool::new(server, limits, stop.clone()));
         sets.push(Arc::new(OutsideSet { name: name.clone(), people: people.clone(), pool }));
     }
     if !sets.is_empty() {
@@ -134,7 +134,7 @@ impl Drop for Outside {
 struct OutsideSet {
     name: String,
     people: People,
-    pool: Pool,
+    pool: Arc<Pool>,
 }
 
 impl OutsideSet {
@@ -151,7 +151,7 @@ impl OutsideSet {
             pairs.iter().map(|(name, template)| Some((name.clone(), template.fill(person)?))).collect();
         let filled = filled.ok_or_else(|| format!("the server {name:?} cannot be asked for this person"))?;
         let key = Key { user_id: needs_id.then_some(context.user_id), phone };
-        self.pool.lease(key, &filled).await.map_err(|why| match why {
+        self.pool.lease(key, filled).await.map_err(|why| match why {
             Unavailable::Down => {
                 format!("the server {name:?} cannot be reached at the moment; go on without it, and say so where it matters")
             }

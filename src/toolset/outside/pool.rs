@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,12 +39,13 @@ pub(super) struct Pool {
     pub(super) server: Arc<Server>,
     limits: Limits,
     places: Mutex<HashMap<Key, Arc<Place>>>,
-    closing: TaskTracker,
+    /// What is being opened or closed.
+    tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 struct Place {
-    state: tokio::sync::Mutex<State>,
+    state: Arc<tokio::sync::Mutex<State>>,
     uses: AtomicUsize,
     used: Mutex<Instant>,
 }
@@ -78,16 +80,17 @@ impl Drop for Held {
 
 impl Pool {
     pub(super) fn new(server: Server, limits: Limits, stop: CancellationToken) -> Self {
-        Self { server: Arc::new(server), limits, places: Mutex::default(), closing: TaskTracker::new(), stop }
+        Self { server: Arc::new(server), limits, places: Mutex::default(), tasks: TaskTracker::new(), stop }
     }
 
-    /// The connection of that key, made if there is none. It takes at most the server's `initTimeout`.
-    pub(super) async fn lease(&self, key: Key, filled: &[(String, SecretString)]) -> Result<Lease, Unavailable> {
+    /// The connection of that key, made if there is none. It takes at most the server's `initTimeout`. Who does not wait that long
+    /// finds it made the next time: a program that is downloaded when it is first started would otherwise never be.
+    pub(super) async fn lease(self: &Arc<Self>, key: Key, filled: Vec<(String, SecretString)>) -> Result<Lease, Unavailable> {
         let held = self.place(key)?;
-        let mut state = held.0.state.lock().await;
+        let mut state = Arc::clone(&held.0.state).lock_owned().await;
         if let State::Open { connection, failures } = &*state {
             let Some(broke) = connection.broke() else {
-                return Ok(Lease { connection: Arc::clone(connection), _held: Held::again(&held) });
+                return Ok(Lease { connection: Arc::clone(connection), _held: held });
             };
             // One that held for a while and then ended is started again at once; one that keeps ending waits longer each time.
             let failures = if connection.age() >= self.limits.steady { 0 } else { failures + 1 };
@@ -101,6 +104,18 @@ impl Pool {
             State::Down { failures, .. } => *failures,
             State::New | State::Open { .. } => 0,
         };
+        let pool = Arc::clone(self);
+        let opening = self.tasks.spawn(async move { pool.open(held, state, failures, &filled).await });
+        opening.await.unwrap_or(Err(Unavailable::Down))
+    }
+
+    async fn open(
+        &self,
+        held: Held,
+        mut state: OwnedMutexGuard<State>,
+        failures: u32,
+        filled: &[(String, SecretString)],
+    ) -> Result<Lease, Unavailable> {
         let opened = tokio::select! {
             opened = Connection::open(&self.server, filled) => opened,
             () = self.stop.cancelled() => Err(Failure::Stopping),
@@ -112,12 +127,12 @@ impl Pool {
                 }
                 let connection = Arc::new(connection);
                 *state = State::Open { connection: Arc::clone(&connection), failures };
-                Ok(Lease { connection, _held: Held::again(&held) })
+                Ok(Lease { connection, _held: held })
             }
             Err(failure) => {
                 let wait = self.limits.backoff(failures + 1);
                 // Once for each time that it goes down: what follows is the same news.
-                if failures == 0 {
+                if failures == 0 && !self.stop.is_cancelled() {
                     tracing::warn!(server = self.server.name, %failure, "an outside server cannot be used; its tools are missing");
                 } else {
                     tracing::debug!(server = self.server.name, %failure, failures, "an outside server still cannot be used");
@@ -147,8 +162,11 @@ impl Pool {
             let Some(place) = oldest.and_then(|key| places.remove(&key)) else { return Err(Unavailable::Busy) };
             self.empty(&place);
         }
-        let place =
-            Arc::new(Place { state: tokio::sync::Mutex::new(State::New), uses: AtomicUsize::new(0), used: Mutex::new(Instant::now()) });
+        let place = Arc::new(Place {
+            state: Arc::new(tokio::sync::Mutex::new(State::New)),
+            uses: AtomicUsize::new(0),
+            used: Mutex::new(Instant::now()),
+        });
         let held = Held::first(&place);
         places.insert(key, place);
         Ok(held)
@@ -180,7 +198,7 @@ impl Pool {
     }
 
     fn close_later(&self, connection: Arc<Connection>) {
-        self.closing.spawn(async move { connection.close().await });
+        self.tasks.spawn(async move { connection.close().await });
     }
 
     /// Closes everything and waits until it is closed. `stop` was cancelled before, so nothing is opened meanwhile.
@@ -191,8 +209,8 @@ impl Pool {
                 self.close_later(connection);
             }
         }
-        self.closing.close();
-        self.closing.wait().await;
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 
@@ -207,11 +225,6 @@ impl Held {
     fn first(place: &Arc<Place>) -> Self {
         place.uses.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(place))
-    }
-
-    /// A second hold for whoever has one.
-    fn again(held: &Self) -> Self {
-        Self::first(&held.0)
     }
 }
 

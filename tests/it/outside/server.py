@@ -1,6 +1,6 @@
 """A small MCP server over standard input and output, without dependencies, that can also misbehave.
 
-Options: --log FILE (what happened, a line each), --die-while FILE (ends at once while FILE exists), --silent (answers nothing),
+Options: --log FILE (what happened, a line each), --die-while FILE (ends at once while FILE exists), --silent (answers nothing), --slow-start,
 --stubborn (ignores the end of its input and SIGTERM), --chatty (prints garbage and log notifications before each answer).
 """
 
@@ -41,7 +41,7 @@ def tool(name, description="", **annotations):
 
 TOOLS = [
     tool("echo", "Says it again.", readOnlyHint=True, openWorldHint=False),
-    tool("who"), tool("environment"), tool("crash"), tool("hang"), tool("large"), tool("endless"), tool("picture"), tool("structured"),
+    tool("who"), tool("environment"), tool("crash"), tool("hang"), tool("never"), tool("large"), tool("endless"), tool("picture"), tool("structured"),
     tool("fails"), tool("refused"), tool("wrong_shape"), tool("complains"), tool("grows"), tool("spawns"), tool("dotted.name/x"),
 ]
 
@@ -113,7 +113,9 @@ def answer(request):
         else:
             result = {"tools": TOOLS[:half], "nextCursor": "second"}
     elif method == "tools/call":
-        log("call " + request["params"]["name"])
+        log("call %s %s" % (request["params"]["name"], identity))
+        if request["params"]["name"] == "never":
+            return
         result = call(request["params"]["name"], request["params"].get("arguments") or {})
     else:
         result = None
@@ -128,6 +130,8 @@ def main():
     blocker = option("--die-while")
     if blocker and os.path.exists(blocker):
         sys.exit(4)
+    if "--slow-start" in OPTIONS:
+        time.sleep(0.6)
     if "--stubborn" in OPTIONS:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for line in sys.stdin:

@@ -12,7 +12,7 @@ use super::{QUICK, Scene, exists, gone, small};
 async fn tools_have_the_server_s_prefix_and_its_word_for_what_they_do() {
     let scene = Scene::small(QUICK, "", "    serverInstructions: true\n").await;
     let tools = scene.set("small").definitions(&scene.ada).await;
-    assert_eq!(tools.len(), 16, "both pages");
+    assert_eq!(tools.len(), 17, "both pages");
     let tool = |name: &str| tools.iter().find(|tool| tool.name == name).unwrap_or_else(|| panic!("{name}: {tools:#?}"));
     assert_eq!((tool("small_echo").hints, tool("small_echo").description.as_str()), (ToolHints::READ, "Says it again."));
     let worst = ToolHints { read_only: false, destructive: true, idempotent: false, open_world: true };

@@ -42,7 +42,7 @@ async fn a_server_that_cannot_start_is_not_tried_at_every_turn() {
     assert_eq!(scene.starts("small"), 1);
     std::fs::remove_file(scene.folder.path().join("blocker")).unwrap();
     tokio::time::sleep(QUICK.first_wait).await;
-    assert_eq!(scene.names("small").await.len(), 16, "it is found again");
+    assert_eq!(scene.names("small").await.len(), 17, "it is found again");
     scene.close().await;
 }
 
@@ -60,7 +60,7 @@ async fn a_server_that_never_greets_costs_its_limit_once_and_leaves_no_process()
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_ends_in_time_and_is_cancelled_at_the_server() {
+async fn a_call_that_hangs_ends_in_time_and_the_rest_goes_on() {
     let scene = Scene::open(QUICK, |folder| {
         small("hangs", folder, "", "").replace("timeout: 5000", "timeout: 500") + &small("small", folder, "", "")
     })
@@ -79,6 +79,46 @@ async fn a_call_that_hangs_ends_in_time_and_is_cancelled_at_the_server() {
     tokio::time::sleep(QUICK.first_wait).await;
     assert_eq!(scene.call("hangs_echo", json!({"text": "again"})).await.text, "again");
     assert_eq!(scene.starts("hangs"), 2);
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_is_cancelled_at_the_server() {
+    let scene = Scene::open(QUICK, |folder| small("small", folder, "", "").replace("timeout: 5000", "timeout: 300")).await;
+    let cancelled = async |count: usize| {
+        let begun = Instant::now();
+        loop {
+            let log = scene.log("small");
+            let of = |what: &str| -> Vec<String> { log.iter().filter_map(|line| line.strip_prefix(what)).map(str::to_owned).collect() };
+            let (called, cancelled) = (of("call never "), of("notifications/cancelled "));
+            if cancelled.len() == count {
+                assert_eq!(called, cancelled);
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "{log:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(scene.call("small_never", json!({})).await.text.contains("did not answer within 0.3 s"));
+    cancelled(1).await;
+    let gave_up = tokio::time::timeout(Duration::from_millis(100), scene.call("small_never", json!({}))).await;
+    assert!(gave_up.is_err());
+    cancelled(2).await;
+    assert_eq!(scene.call("small_echo", json!({"text": "well"})).await.text, "well");
+    assert_eq!(scene.starts("small"), 1);
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn a_start_that_nobody_waits_for_is_finished_all_the_same() {
+    let scene = Scene::small(QUICK, "--slow-start", "").await;
+    let gave_up = tokio::time::timeout(Duration::from_millis(100), scene.names("small")).await;
+    assert!(gave_up.is_err());
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    let begun = Instant::now();
+    assert_eq!(scene.names("small").await.len(), 17);
+    assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+    assert_eq!(scene.starts("small"), 1);
     scene.close().await;
 }
 
