@@ -65,7 +65,7 @@ impl Agent<'_> {
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`]; [`StoreError::Unavailable`]. What is recorded stays, and the next attempt goes on from there.
-    pub(super) async fn answer(&self, messages: Vec<PromptMessage>) -> Result<Ran, StoreError> {
+    pub(super) async fn answer(&self, mut messages: Vec<PromptMessage>) -> Result<Ran, StoreError> {
         let began = Instant::now();
         let tools = self.resolved.agent.as_ref().and_then(|agent| agent.tools.as_deref());
         let context = ToolContext { user_id: self.turn.user.id, conversation_id: Some(self.turn.conversation.id) };
@@ -73,6 +73,7 @@ impl Agent<'_> {
             Some(tools) => self.toolbox.offer(&tools.sets, &context, tools.call).await,
             None => Offer::none(),
         };
+        offer.tell(&mut messages);
         let no_tools = no_tools();
         let limits = tools.unwrap_or(&no_tools);
         let slots = Semaphore::new(limits.parallel);

@@ -1,11 +1,13 @@
 //! The tool sets of this process, and what of them an agent is offered in a turn.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::prompt::data::tame;
 use super::tools::{ToolContext, ToolDefinition, ToolSet};
-use crate::model::ToolSpec;
+use crate::model::{PromptMessage, Speaker, ToolSpec};
 
 /// A set's definitions, and the same as models are told.
 type Told = (Arc<Vec<ToolDefinition>>, Arc<Vec<ToolSpec>>);
@@ -22,6 +24,8 @@ pub(super) struct Offer {
     tools: Vec<OfferedTool>,
     /// The same as the model is told.
     pub(super) specs: Arc<[ToolSpec]>,
+    /// What sets say of themselves, by their names.
+    instructions: Vec<(String, String)>,
 }
 
 /// A tool that may be called.
@@ -40,7 +44,7 @@ impl OfferedTool {
 impl Offer {
     /// Nothing.
     pub(super) fn none() -> Self {
-        Self { tools: Vec::new(), specs: Arc::default() }
+        Self { tools: Vec::new(), specs: Arc::default(), instructions: Vec::new() }
     }
 
     /// The tool of that name.
@@ -48,6 +52,26 @@ impl Offer {
         self.tools
             .iter()
             .find_map(|tool| tool.definition().filter(|definition| definition.name == name).map(|definition| (tool, definition)))
+    }
+
+    /// Tells the model what sets say of themselves, behind the rest of the system text. The words are an outside server's, so they
+    /// stand between marks that they cannot write.
+    pub(super) fn tell(&self, messages: &mut Vec<PromptMessage>) {
+        let mut told = String::new();
+        for (set, text) in &self.instructions {
+            let (set, text) = (tame(set), tame(text));
+            let _infallible =
+                write!(told, "--- what the tool server {set} says of its tools ---\n{}\n--- end of {set} ---\n\n", text.trim());
+        }
+        let told = told.trim_end();
+        match messages.first_mut().filter(|first| first.role == Speaker::System) {
+            _ if told.is_empty() => {}
+            Some(system) => {
+                system.content.push_str("\n\n");
+                system.content.push_str(told);
+            }
+            None => messages.insert(0, PromptMessage { role: Speaker::System, content: told.to_owned() }),
+        }
     }
 
     /// The names of all, joined; for a model that asked for another.
@@ -73,15 +97,17 @@ impl Toolbox {
     pub(super) async fn offer(&self, names: &[String], context: &ToolContext, limit: Duration) -> Offer {
         let chosen = names.iter().filter_map(|name| self.sets.iter().find(|set| set.name() == name));
         let asked = chosen.map(|set| async move {
-            let definitions = tokio::time::timeout(limit, set.definitions(context)).await;
-            if definitions.is_err() {
+            let says = async { (set.definitions(context).await, set.instructions(context).await) };
+            let said = tokio::time::timeout(limit, says).await;
+            if said.is_err() {
                 tracing::warn!(set = set.name(), "a tool set did not say what it offers in time; this turn goes on without it");
             }
-            Some((set, definitions.ok()?))
+            Some((set, said.ok()?))
         });
         let mut offer = (Vec::new(), Vec::new());
-        let mut known = HashSet::new();
-        for (set, definitions) in futures::future::join_all(asked).await.into_iter().flatten() {
+        let (mut known, mut says) = (HashSet::new(), Vec::new());
+        for (set, (definitions, instructions)) in futures::future::join_all(asked).await.into_iter().flatten() {
+            says.extend(instructions.map(|text| (set.name().to_owned(), text)));
             let specs = self.specs(set.name(), &definitions);
             for (at, (definition, spec)) in definitions.iter().zip(specs.iter()).enumerate() {
                 if !is_name(&definition.name) || !known.insert(definition.name.clone()) {
@@ -92,7 +118,7 @@ impl Toolbox {
                 offer.1.push(spec.clone());
             }
         }
-        Offer { tools: offer.0, specs: offer.1.into() }
+        Offer { tools: offer.0, specs: offer.1.into(), instructions: says }
     }
 
     fn specs(&self, set: &str, definitions: &Arc<Vec<ToolDefinition>>) -> Arc<Vec<ToolSpec>> {

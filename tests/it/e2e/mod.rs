@@ -7,6 +7,7 @@ mod chaos;
 mod conversation;
 mod memory;
 mod memory_dropin;
+mod outside;
 mod privacy;
 mod races;
 mod schedules;

@@ -50,7 +50,7 @@ static PYTHON: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The Python server, with its folder for logs and these further options and lines of settings.
-fn small(name: &str, folder: &Path, options: &str, more: &str) -> String {
+pub(crate) fn small(name: &str, folder: &Path, options: &str, more: &str) -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/outside/server.py");
     let python = PYTHON.as_str();
     let log = folder.join(format!("{name}.log")).display().to_string();
@@ -156,7 +156,7 @@ fn exists(pid: u64) -> bool {
 }
 
 /// Waits until a process is gone, zombie and all.
-async fn gone(pid: u64, limit: Duration) {
+pub(crate) async fn gone(pid: u64, limit: Duration) {
     let begun = Instant::now();
     while exists(pid) {
         assert!(begun.elapsed() < limit, "process {pid} is still there after {limit:?}");

@@ -1,9 +1,13 @@
 //! A process that behaves: what a model sees of it, what it sees of us, and that it ends.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use scrubjay::clock::Clock;
+use scrubjay::config::Config;
 use scrubjay::service::tools::ToolHints;
+use scrubjay::toolset;
 use serde_json::{Value, json};
 
 use super::{QUICK, Scene, exists, gone, small};
@@ -99,4 +103,17 @@ async fn a_process_ends_when_nobody_closes_its_server() {
     let Scene { outside, sets, .. } = scene;
     drop((outside, sets));
     gone(pid, Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn no_outside_tool_can_have_the_name_of_one_of_ours() {
+    let scene = Scene::small(QUICK, "", "").await;
+    let (clock, config) = (Clock::system(), Arc::new(Config::from_toml("").unwrap()));
+    for set in toolset::all(&toolset::Parts { store: &scene.store, clock: &clock, config: &config }) {
+        for tool in set.definitions(&scene.ada).await.iter() {
+            let word = tool.name.split('_').next().unwrap();
+            assert!(toolset::outside::OWN_WORDS.contains(&word), "add {word:?}, of {}, to OWN_WORDS", tool.name);
+        }
+    }
+    scene.close().await;
 }

@@ -70,6 +70,7 @@ impl Settings {
 /// The program's folder; removed when dropped.
 pub(crate) struct Home {
     folder: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 impl Home {
@@ -77,7 +78,12 @@ impl Home {
     pub(crate) fn new(settings: &Settings) -> Self {
         let folder = TempDir::with_prefix("scrubjay-e2e-").unwrap();
         std::fs::write(folder.path().join("config.toml"), settings.to_text()).unwrap();
-        Self { folder }
+        Self { folder, environment: Vec::new() }
+    }
+
+    /// Gives the program a variable.
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// The folder.
@@ -105,6 +111,7 @@ impl Home {
     pub(crate) fn executable(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scrubjay"));
         command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.path()).arg("--config").arg(self.path().join("config.toml"));
         command.arg("--data-dir").arg(self.data()).stdin(Stdio::null());
         command
