@@ -97,7 +97,7 @@ async fn a_turn_goes_on_without_servers_that_are_of_no_use() {
     assert!(offered.contains("small_echo") && !offered.contains("missing") && !offered.contains("silent"), "{offered}");
     let log = stage.home.log();
     for server in ["missing", "silent"] {
-        let told = log.lines().filter(|line| line.contains("cannot be used") && line.contains(server)).count();
+        let told = log.lines().filter(|line| line.contains("cannot be used") && line.contains(&format!("server=\"{server}\""))).count();
         assert_eq!(told, 1, "{log}");
     }
     product.stop().await;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use scrubjay::app::Toolbox;
 use scrubjay::clock::Clock;
 use scrubjay::config::Config;
 use scrubjay::service::tools::ToolHints;
-use scrubjay::toolset;
+use scrubjay::toolset::outside::OWN_WORDS;
 use serde_json::{Value, json};
 
-use super::{QUICK, Scene, exists, gone, small};
+use super::{QUICK, Scene, context, exists, gone, small};
 
 #[tokio::test]
 async fn tools_have_the_server_s_prefix_and_its_word_for_what_they_do() {
@@ -107,13 +108,16 @@ async fn a_process_ends_when_nobody_closes_its_server() {
 
 #[tokio::test]
 async fn no_outside_tool_can_have_the_name_of_one_of_ours() {
-    let scene = Scene::small(QUICK, "", "").await;
-    let (clock, config) = (Clock::system(), Arc::new(Config::from_toml("").unwrap()));
-    for set in toolset::all(&toolset::Parts { store: &scene.store, clock: &clock, config: &config }) {
-        for tool in set.definitions(&scene.ada).await.iter() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, mut config) = (Clock::system(), Config::from_toml("").unwrap());
+    config.storage.path = folder.path().to_owned();
+    let ours = Toolbox::open(&Arc::new(config), &clock).unwrap();
+    let nobody = context(clock.user_id());
+    for set in &ours.tools {
+        for tool in set.definitions(&nobody).await.iter() {
             let word = tool.name.split('_').next().unwrap();
-            assert!(toolset::outside::OWN_WORDS.contains(&word), "add {word:?}, of {}, to OWN_WORDS", tool.name);
+            assert!(OWN_WORDS.contains(&word), "add {word:?}, of {}, to OWN_WORDS", tool.name);
         }
     }
-    scene.close().await;
+    ours.close().await;
 }
