@@ -1,7 +1,8 @@
 //! Where the figures of `docs/performance.md` come from: loads on the released program, between an instant model and an
 //! instant carrier that share the machine with it. Ratios are taken within one run.
 //!
-//! `cargo bench --bench path -- [--quick] [--only ROW[,ROW]] [--json FILE]`; rows: idle, intake, stalled, turns, first-token, start, large.
+//! `cargo bench --bench path -- [--quick] [--only ROW[,ROW]] [--json FILE]`; rows: idle, intake, stalled, turns, first-token,
+//! start, large, tools, graph.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -18,6 +19,7 @@ mod report;
 mod requests;
 mod rows;
 mod seed;
+mod tools;
 mod yardstick;
 
 use std::path::Path;
@@ -25,7 +27,7 @@ use std::path::Path;
 use rows::Bench;
 
 /// Every row, in the order in which they run.
-const ROWS: &[&str] = &["idle", "intake", "stalled", "turns", "first-token", "start", "large"];
+const ROWS: &[&str] = &["idle", "intake", "stalled", "turns", "first-token", "start", "large", "tools", "graph"];
 
 struct Arguments {
     rows: Vec<String>,
@@ -46,6 +48,10 @@ fn arguments() -> Option<Arguments> {
             "--bench" => asked = true,
             "--yardstick" => {
                 yardstick::serve(Path::new(&given.next()?));
+                return None;
+            }
+            "--bare-tool" => {
+                tools::serve_bare();
                 return None;
             }
             _ => return None,
@@ -76,6 +82,8 @@ fn main() {
                 "first-token" => bench.first_token().await,
                 "start" => bench.start().await,
                 "large" => bench.large().await,
+                "tools" => bench.tools().await,
+                "graph" => bench.graph().await,
                 other => panic!("no row {other:?}"),
             }
         }

@@ -60,6 +60,13 @@ impl Program {
         Self::start(command, folder)
     }
 
+    /// Starts the bare tool, which is this very executable too.
+    pub(crate) fn bare_tool(folder: &Path) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this executable"));
+        command.arg("--bare-tool");
+        Self::start(command, folder)
+    }
+
     fn start(mut command: Command, folder: &Path) -> Self {
         let log = fs::File::create(folder.join("stderr.log")).expect("a log file");
         let begun = Instant::now();

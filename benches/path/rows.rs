@@ -245,6 +245,6 @@ fn millis(histogram: &hdrhistogram::Histogram<u64>, quantile: f64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a bench are far below 2^52")]
-fn per(cpu: Duration, count: usize) -> f64 {
+pub(crate) fn per(cpu: Duration, count: usize) -> f64 {
     cpu.as_secs_f64() * 1000.0 / count as f64
 }

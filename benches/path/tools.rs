@@ -1,0 +1,244 @@
+//! Tools over HTTP: calls a second against a bare rmcp tool, and what a call costs in graphs of three sizes.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use rmcp::handler::server::ServerHandler;
+use rmcp::model::{CallToolRequestParams, CallToolResponse, CallToolResult, ServerCapabilities, ServerConfig};
+use rmcp::service::RequestContext;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::{ErrorData, RoleServer};
+use serde_json::{Value, json};
+
+use crate::connection::Connection;
+use crate::load::{self, Requests};
+use crate::program::{Program, configure, fresh_folder};
+use crate::report::{Bounds, median};
+use crate::requests;
+use crate::rows::{Bench, per};
+
+/// The whole of a tool that does nothing.
+#[derive(Clone)]
+struct BareTool;
+
+impl ServerHandler for BareTool {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+    }
+
+    async fn call_tool(
+        &self,
+        _request: CallToolRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        Ok(CallToolResult::structured(json!({"entities": [], "relations": []})).into())
+    }
+}
+
+/// Serves the bare tool on a free port and prints where; ends with the process.
+pub(crate) fn serve_bare() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let settings = StreamableHttpServerConfig::default().with_legacy_session_mode(false).with_json_response(true);
+        let service = StreamableHttpService::new(|| Ok(BareTool), Arc::new(LocalSessionManager::default()), settings);
+        let router = Router::new().route_service("/mcp/memory", service);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        println!("ready http://{}", listener.local_addr().expect("an address"));
+        axum::serve(listener, router).await.expect("served");
+    });
+}
+
+/// One call, whole, as bytes.
+fn call(address: SocketAddr, token: &str, tool: &str, arguments: &Value) -> Vec<u8> {
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}).to_string();
+    format!(
+        "POST /mcp/memory HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nMCP-Protocol-Version: 2025-06-18\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn entity(prefix: &str, index: usize) -> Value {
+    json!({
+        "name": format!("{prefix} {index:06}"),
+        "entityType": "person",
+        "observations": [format!("{prefix} number {index} keeps caches under tree {}", index * 7919 % 1_000_003)],
+    })
+}
+
+/// A program on an empty store in `folder`, and a token of its one person.
+fn serve(fakes: SocketAddr, folder: &Path) -> (Program, String) {
+    configure(folder, fakes);
+    (Program::serve(folder), token(folder))
+}
+
+/// Made beside the running program, which notices it.
+fn token(folder: &Path) -> String {
+    let run = |arguments: &[&str]| {
+        let output = scrubjay(folder).args(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let number = requests::number(0);
+    // An empty import makes the person of a new number.
+    let nothing = folder.join("nothing.jsonl");
+    std::fs::write(&nothing, "").expect("a file");
+    run(&["memory", "import", nothing.to_str().expect("a path in UTF-8"), "--user", &number]);
+    let printed: Value = serde_json::from_slice(&run(&["token", "create", "--user", &number, "--json"])).expect("JSON");
+    printed["token"].as_str().expect("a token").to_owned()
+}
+
+/// A call must be answered by its result: an error is answered with 200 too.
+async fn expect_result(program: &Program, request: &[u8]) {
+    let mut connection = Connection::open(program.address).await.expect("it listens");
+    let answer = connection.exchange(request).await.expect("an answer");
+    let body = String::from_utf8_lossy(&answer.body);
+    assert!(answer.status == 200 && body.contains("\"structuredContent\"") && !body.contains("\"isError\":true"), "{body}");
+}
+
+impl Bench {
+    /// Tool calls a second over 64 connections, against a bare rmcp tool.
+    pub(crate) async fn tools(&mut self) {
+        println!("tools: MCP calls over HTTP");
+        let count = 10_000 * self.scale;
+        let (mut bare, mut reads, mut writes, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for round in 0..self.rounds {
+            let yardstick = Program::bare_tool(&fresh_folder("bare-tool"));
+            let request =
+                |index: usize| call(yardstick.address, "none", "open_nodes", &json!({"names": [format!("jay {:06}", index % 1000)]}));
+            let requests: Requests = Arc::new((0..count).map(request).collect());
+            bare.push(load::closed(yardstick.address, 64, &requests).await.expect_only(200).rate());
+            drop(yardstick);
+
+            let (program, token) = serve(self.fakes, &fresh_folder("tools"));
+            fill(&program, &token, 0, 1000).await;
+            let request =
+                |index: usize| call(program.address, &token, "open_nodes", &json!({"names": [format!("jay {:06}", index % 1000)]}));
+            let requests: Requests = Arc::new((0..count).map(request).collect());
+            expect_result(&program, &requests[0]).await;
+            let before = program.cpu();
+            reads.push(load::closed(program.address, 64, &requests).await.expect_only(200).rate());
+            cpu.push(per(program.cpu().saturating_sub(before), count));
+            let request = |index: usize| {
+                call(program.address, &token, "create_entities", &json!({"entities": [entity(&format!("round {round}"), index)]}))
+            };
+            let requests: Requests = Arc::new((0..count / 2).map(request).collect());
+            expect_result(&program, &requests[0]).await;
+            writes.push(load::closed(program.address, 64, &requests).await.expect_only(200).rate());
+        }
+        let (bare, reads) = (median(bare), median(reads));
+        self.report.plain("bare rmcp tool, 64 connections", bare, "/s");
+        self.report.plain("open one node of 1,000, 64 connections", reads, "/s");
+        self.report.plain("CPU of ours a call of it", median(cpu), "ms");
+        self.report.plain("create one entity, 64 connections", median(writes), "/s");
+        self.report.bounded("open one node against the bare rmcp tool", reads / bare, "", Bounds::AtLeast { floor: 0.3, aim: 0.7 });
+    }
+
+    /// What a call costs in a graph of 1,000, 10,000 and 50,000 entities, one call at a time.
+    pub(crate) async fn graph(&mut self) {
+        println!("graph: CPU of a call by size");
+        let folder = fresh_folder("graph");
+        let (program, token) = serve(self.fakes, &folder);
+        let mut stored = 0;
+        for size in [1_000, 10_000, 10_000 * self.scale] {
+            if size <= stored {
+                continue;
+            }
+            fill(&program, &token, stored, size).await;
+            stored = size;
+            let calls = 1000;
+            let mut connection = Connection::open(program.address).await.expect("it listens");
+            for (what, tool, floor, aim) in [
+                ("create one entity", "create_entities", 0.5, 0.2),
+                ("add one observation", "add_observations", 0.5, 0.2),
+                ("search, one hit", "search_nodes", 1.0, 0.3),
+                ("open one node", "open_nodes", 0.3, 0.15),
+            ] {
+                let request = |index: usize| {
+                    let known = index * 37 % size;
+                    let arguments = match tool {
+                        "create_entities" => json!({"entities": [entity(&format!("new at {size}"), index)]}),
+                        "add_observations" => json!({"observations": [{
+                            "entityName": format!("jay {known:06}"), "contents": [format!("seen at {size} in call {index}")]}]}),
+                        "search_nodes" => json!({"query": format!("jay {known:06}")}),
+                        _ => json!({"names": [format!("jay {known:06}")]}),
+                    };
+                    call(program.address, &token, tool, &arguments)
+                };
+                expect_result(&program, &request(calls)).await;
+                let before = program.cpu();
+                for index in 0..calls {
+                    assert_eq!(connection.exchange(&request(index)).await.expect("an answer").status, 200);
+                }
+                let cost = per(program.cpu().saturating_sub(before), calls);
+                self.report.bounded(&format!("{what}, {size} entities, CPU of ours"), cost, "ms", Bounds::AtMost { floor, aim });
+            }
+        }
+        let memory = program.memory_mib("VmHWM");
+        self.report.bounded("memory at most, largest graph", memory, "MiB", Bounds::AtMost { floor: 60.0, aim: 40.0 });
+        drop(program);
+        let (mut first, mut opened) = (Vec::new(), Vec::new());
+        for _ in 0..7 {
+            let (answer, node) = start_over_stdio(&folder);
+            first.push(answer);
+            opened.push(node);
+        }
+        self.report.bounded("start to the first answer over stdio", median(first), "ms", Bounds::AtMost { floor: 100.0, aim: 20.0 });
+        self.report.plain("start to the first node opened over stdio", median(opened), "ms");
+    }
+}
+
+/// Milliseconds from the start of `scrubjay mcp` to its answer to `initialize`, and to that to a call.
+fn start_over_stdio(folder: &Path) -> (f64, f64) {
+    let mut command = scrubjay(folder);
+    command.args(["mcp", "--user", &requests::number(0)]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let begun = Instant::now();
+    let mut child = command.spawn().expect("it starts");
+    let mut input = child.stdin.take().expect("its input");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let mut ask = |message: Value| writeln!(input, "{message}").expect("it reads");
+    let mut answer = || {
+        let line = lines.next().expect("an answer").expect("text");
+        assert!(line.contains("\"result\""), "{line}");
+        begun.elapsed().as_secs_f64() * 1000.0
+    };
+    ask(json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}}));
+    let first = answer();
+    ask(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    ask(
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "open_nodes", "arguments": {"names": ["jay 000007"]}}}),
+    );
+    let opened = answer();
+    drop(input);
+    assert!(child.wait().expect("it ends").success(), "it ends well when its input does");
+    (first, opened)
+}
+
+/// The command on the settings and the data in `folder`.
+fn scrubjay(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scrubjay"));
+    command.env_clear().current_dir(folder).arg("--config").arg(folder.join("config.toml")).arg("--data-dir").arg(folder.join("data"));
+    command
+}
+
+async fn fill(program: &Program, token: &str, from: usize, to: usize) {
+    let requests: Vec<Vec<u8>> = (from..to)
+        .step_by(500)
+        .map(|first| {
+            let entities: Vec<Value> = (first..to.min(first + 500)).map(|index| entity("jay", index)).collect();
+            call(program.address, token, "create_entities", &json!({ "entities": entities }))
+        })
+        .collect();
+    expect_result(program, &requests[0]).await;
+    load::closed(program.address, 1, &Arc::new(requests)).await.expect_only(200);
+    // What the store moves into its file afterwards is not part of the next call.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+}
