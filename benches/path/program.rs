@@ -18,9 +18,14 @@ pub(crate) struct Program {
     pub(crate) start_took: Duration,
 }
 
-/// A folder below `target/` that is empty now.
+/// The folder of that name below `target/`.
+pub(crate) fn folder_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench").join(name)
+}
+
+/// The same, empty now.
 pub(crate) fn fresh_folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench").join(name);
+    let folder = folder_of(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder");
     folder

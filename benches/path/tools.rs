@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::connection::Connection;
 use crate::load::{self, Requests};
-use crate::program::{Program, configure, fresh_folder};
+use crate::program::{Program, folder_of, fresh_folder};
 use crate::report::{Bounds, median};
 use crate::requests;
 use crate::rows::{Bench, per};
@@ -73,25 +73,11 @@ fn entity(prefix: &str, index: usize) -> Value {
     })
 }
 
-/// A program on an empty store in `folder`, and a token of its one person.
-fn serve(fakes: SocketAddr, folder: &Path) -> (Program, String) {
-    configure(folder, fakes);
-    (Program::serve(folder), token(folder))
-}
-
-/// Made beside the running program, which notices it.
+/// A token of the first person, made beside the running program, which notices it.
 fn token(folder: &Path) -> String {
-    let run = |arguments: &[&str]| {
-        let output = scrubjay(folder).args(arguments).output().expect("it runs");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
-    };
-    let number = requests::number(0);
-    // An empty import makes the person of a new number.
-    let nothing = folder.join("nothing.jsonl");
-    std::fs::write(&nothing, "").expect("a file");
-    run(&["memory", "import", nothing.to_str().expect("a path in UTF-8"), "--user", &number]);
-    let printed: Value = serde_json::from_slice(&run(&["token", "create", "--user", &number, "--json"])).expect("JSON");
+    let output = scrubjay(folder).args(["token", "create", "--user", &requests::number(0), "--json"]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     printed["token"].as_str().expect("a token").to_owned()
 }
 
@@ -117,7 +103,8 @@ impl Bench {
             bare.push(load::closed(yardstick.address, 64, &requests).await.expect_only(200).rate());
             drop(yardstick);
 
-            let (program, token) = serve(self.fakes, &fresh_folder("tools"));
+            let program = self.fresh_program("tools", 1).await;
+            let token = token(&folder_of("tools"));
             fill(&program, &token, 0, 1000).await;
             let request =
                 |index: usize| call(program.address, &token, "open_nodes", &json!({"names": [format!("jay {:06}", index % 1000)]}));
@@ -144,8 +131,9 @@ impl Bench {
     /// What a call costs in a graph of 1,000, 10,000 and 50,000 entities, one call at a time.
     pub(crate) async fn graph(&mut self) {
         println!("graph: CPU of a call by size");
-        let folder = fresh_folder("graph");
-        let (program, token) = serve(self.fakes, &folder);
+        let program = self.fresh_program("graph", 1).await;
+        let folder = folder_of("graph");
+        let token = token(&folder);
         let mut stored = 0;
         for size in [1_000, 10_000, 10_000 * self.scale] {
             if size <= stored {
