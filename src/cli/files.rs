@@ -32,8 +32,12 @@ pub(crate) fn write(file: Option<&Path>, text: &str) -> anyhow::Result<()> {
     name.push(".part");
     let part = Path::new(&name);
     let written = (|| {
-        let mut open = OpenOptions::new();
-        let mut output = open.write(true).create(true).truncate(true).mode(0o600).open(part)?;
+        // What an earlier try left there may be readable by others.
+        match std::fs::remove_file(part) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut output = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part)?;
         output.write_all(text.as_bytes())?;
         output.sync_all()?;
         std::fs::rename(part, file)

@@ -60,6 +60,12 @@ enum Round {
     Last,
 }
 
+/// As many results of full length a turn's prompt holds …
+const WHOLE_RESULTS: usize = 8;
+/// … and as many characters of an older one where there are more.
+const OLD_RESULT: usize = 400;
+const CUT_LATER: &str = "\n[cut, since later results take the room; ask again if you need the rest]";
+
 impl Agent<'_> {
     /// Answers the turn, going on from the steps of earlier attempts.
     ///
@@ -93,6 +99,7 @@ impl Agent<'_> {
                 speech.again(&step.text);
             }
             request.steps.push(told(step, caller.finish(step).await?));
+            fit(&mut request.steps, limits);
         }
         let mut number = self.turn.steps.last().map_or(0, |step| step.number);
         loop {
@@ -102,7 +109,7 @@ impl Agent<'_> {
                 if number == 0 {
                     return Ok(Ran::OutOfCredit);
                 }
-                // What was held before covered one more answer, so this asks for no more than that.
+                // One answer and no more calls: what was held for the last round covers it, and stays where this cannot be held.
                 round = Round::Last;
                 self.hold(&request, spent, round).await?;
             }
@@ -133,6 +140,7 @@ impl Agent<'_> {
             let step = step.recorded();
             let results = caller.finish(&step).await?;
             request.steps.push(told(&step, results));
+            fit(&mut request.steps, limits);
         }
     }
 
@@ -191,6 +199,26 @@ fn told(step: &Step, results: Vec<CallResult>) -> ToolStep {
     ToolStep { text: step.text.clone(), calls }
 }
 
+/// Keeps all results of a turn together within what [`WHOLE_RESULTS`] whole ones take, so that many of them do not outgrow a model's
+/// window: the oldest are cut first. What is recorded stays whole, and a turn that goes on after a crash is cut the same way.
+fn fit(steps: &mut [ToolStep], limits: &AgentTools) {
+    let most = limits.output_characters.saturating_mul(WHOLE_RESULTS);
+    let results = || steps.iter().flat_map(|step| &step.calls).map(|(_call, result)| result.chars().count());
+    let mut over = results().sum::<usize>().saturating_sub(most);
+    for (_call, result) in steps.iter_mut().flat_map(|step| &mut step.calls) {
+        if over == 0 {
+            return;
+        }
+        let before = result.chars().count();
+        if before > OLD_RESULT * 2 {
+            let end = result.char_indices().nth(OLD_RESULT).map_or(result.len(), |(end, _)| end);
+            result.truncate(end);
+            result.push_str(CUT_LATER);
+            over = over.saturating_sub(before - result.chars().count());
+        }
+    }
+}
+
 /// Tells the model in the system text, which is the one place where it believes us.
 fn tell(messages: &mut Vec<PromptMessage>, section: &str) {
     match messages.first_mut().filter(|first| first.role == Speaker::System) {
@@ -211,4 +239,28 @@ fn with_ids(mut calls: Vec<ToolCall>, step: u32, known: &mut HashSet<String>) ->
         known.insert(call.id.clone());
     }
     calls
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_results_fit_a_window_and_the_newest_stay_whole() {
+        let limits = AgentTools { output_characters: 1_000, ..no_tools() };
+        let step =
+            |length: usize| ToolStep { text: String::new(), calls: (0..4).map(|_| (ToolCall::default(), "ü".repeat(length))).collect() };
+        let mut steps = vec![step(1_000), step(1_000)];
+        let whole = steps.clone();
+        fit(&mut steps, &limits);
+        assert_eq!(steps, whole, "eight whole results fit");
+
+        steps.push(step(1_000));
+        fit(&mut steps, &limits);
+        let lengths: Vec<usize> = steps.iter().flat_map(|step| &step.calls).map(|(_call, result)| result.chars().count()).collect();
+        assert!(lengths.iter().sum::<usize>() <= 8_000, "{lengths:?}");
+        assert!(lengths.iter().take(4).all(|length| *length < 500), "{lengths:?}");
+        assert!(lengths.iter().skip(8).all(|length| *length == 1_000), "{lengths:?}");
+        assert!(steps.iter().flat_map(|step| &step.calls).take(4).all(|(_call, result)| result.ends_with(CUT_LATER)));
+    }
 }

@@ -77,16 +77,19 @@ impl Caller<'_> {
     /// What to do about a call: it is made unless it was begun before and a repeat could do it twice.
     fn next(&self, place: CallPlace, recorded: &RecordedCall) -> Next<'_> {
         let name = recorded.call.name.as_str();
-        let Some((tool, definition)) = self.offer.find(name) else {
-            let names = self.offer.names();
-            let there_are = if names.is_empty() { "there are none now".to_owned() } else { format!("there are: {names}") };
-            return Next::Tell(format!("there is no tool {:?}; {there_are}", shortened(name)));
-        };
-        if recorded.begun_at.is_some() && !definition.hints.read_only && !definition.hints.idempotent {
+        let found = self.offer.find(name);
+        let repeatable = found.is_some_and(|(_tool, definition)| definition.hints.read_only || definition.hints.idempotent);
+        // Before all else, also where its server is away now: nobody may read that it was not done.
+        if recorded.begun_at.is_some() && !repeatable {
             let interrupted = "the program was interrupted while this was being done, so it may or may not have happened. \
                                Look before you do it again, or tell the person that you are not sure.";
             return Next::Tell(interrupted.to_owned());
         }
+        let Some((tool, definition)) = found else {
+            let names = self.offer.names();
+            let there_are = if names.is_empty() { "there are none now".to_owned() } else { format!("there are: {names}") };
+            return Next::Tell(format!("there is no tool {:?}; {there_are}", shortened(name)));
+        };
         match arguments(&recorded.call.arguments) {
             Ok(arguments) => Next::Make(Ready { place, tool, definition, arguments }),
             Err(reason) => {

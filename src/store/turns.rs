@@ -33,7 +33,7 @@ pub struct BalanceRules {
 pub enum Reservation {
     /// Held: the balance is that much lower until the turn ends.
     Held,
-    /// Not enough; nothing is held.
+    /// Not enough; what was held before stays held.
     Insufficient {
         /// What there is.
         balance: Credits,
@@ -113,7 +113,8 @@ pub trait Turns {
     /// [`super::StoreError::Unavailable`].
     async fn lease_turns(&self, owner: &Owner, limit: usize, limits: &DailyLimits) -> StoreResult<Leased<LeasedTurn>>;
 
-    /// Holds credits for a turn, granting first what is due. A second reservation for the same turn replaces the first.
+    /// Holds credits for a turn, granting first what is due. A second reservation for the same turn replaces the first,
+    /// where there is enough for it.
     ///
     /// # Errors
     /// [`super::StoreError::LeaseLost`]; [`super::StoreError::Unavailable`].

@@ -164,6 +164,14 @@ impl Summariser {
         Ok(found.into_iter().map(|(user_id, conversation_id)| Place { user_id, conversation_id }).collect())
     }
 
+    /// A claim that ran out and that nothing comes of now need not be looked at again before the conversation goes on.
+    async fn give_back(&self, place: Place, before: &Summary) -> Result<(), StoreError> {
+        if before.attempts > 0 {
+            self.store.release_summary(place.user_id, place.conversation_id).await?;
+        }
+        Ok(())
+    }
+
     /// Makes the summary that is due in a conversation, if one is. `stop` ends it early and gives the claim back.
     ///
     /// # Errors
@@ -174,10 +182,8 @@ impl Summariser {
         let recent = self.store.recent_messages(user_id, conversation_id, i64::MAX, history).await?;
         let before = recent.summary.clone().unwrap_or_default();
         let Some(until) = self.due(&recent, self.window()) else {
-            // A claim that nothing is due for any more (the settings changed) need not be looked at again.
-            if before.attempts > 0 {
-                self.store.release_summary(user_id, conversation_id).await?;
-            }
+            // The settings changed.
+            self.give_back(place, &before).await?;
             return Ok(Made::NotDue);
         };
         let user = self.store.find_user(user_id).await?;
@@ -194,10 +200,12 @@ impl Summariser {
             Ok(resolved) => resolved,
             Err(error) => {
                 tracing::warn!(conversation = %conversation_id, reason = %error, "nobody can summarise this conversation");
+                self.give_back(place, &before).await?;
                 return Ok(Made::Failed);
             }
         };
         if !self.can_pay(&user, &resolved, &input) {
+            self.give_back(place, &before).await?;
             return Ok(Made::OutOfCredit);
         }
         let limit = Duration::from_secs(self.config.summary.seconds);

@@ -74,10 +74,10 @@ pub(super) fn reserve(unit: &Unit<'_>, lease: &TurnLease, rules: BalanceRules, c
         .prepare_cached("SELECT balance, refilled_at FROM activity WHERE user_id = ?1")?
         .query_row([lease.user_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (balance, refilled_at) = grant(balance, refilled_at, rules, unit.now);
-    // What was held for this turn before is free again.
-    let balance = balance.plus(Credits(turn.reserved));
+    let before = Credits(turn.reserved);
+    let balance = balance.plus(before);
     let enough = balance >= credits;
-    let held = if enough { credits } else { Credits::ZERO };
+    let held = if enough { credits } else { before };
     unit.db.prepare_cached("UPDATE activity SET balance = ?2, refilled_at = ?3 WHERE user_id = ?1")?.execute(params![
         lease.user_id,
         balance.minus(held),
@@ -227,6 +227,10 @@ pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, ending: &Ending) -> Outcome<(
             ending.charge,
             ending.tried,
         ])?;
+    // What its tools read and wrote rests where they put it, and is forgotten there: no copy of it stays here.
+    unit.db
+        .prepare_cached("UPDATE calls SET arguments = '', extra = NULL, result = '' WHERE turn = ?1 AND user_id = ?2")?
+        .execute(params![turn.number, turn.user_id])?;
     Ok(())
 }
 
