@@ -10,6 +10,7 @@ use super::output::complain;
 use super::{GlobalArgs, Misuse};
 use crate::app::App;
 use crate::clock::Clock;
+use crate::config::sections::ApiDelivery;
 use crate::config::{self, Loaded, Sources};
 use crate::gateway::{Gateways, Opened};
 use crate::{store, telemetry};
@@ -89,7 +90,10 @@ impl Context {
         let runtime = Builder::new_current_thread().enable_all().build().context("the system gave no runtime")?;
         runtime.block_on(async {
             let closed = Opened { gateways: Gateways::default(), simulator: None };
-            let app = App::open_with(loaded.config, Clock::system(), closed).await?;
+            let mut config = loaded.config;
+            // Replies that are to be texted are the server's affair; a command without a carrier is no reason to refuse.
+            config.external_api.deliver = ApiDelivery::None;
+            let app = App::open_with(config, Clock::system(), closed).await?;
             let outcome = work(&app).await;
             app.close().await;
             outcome
