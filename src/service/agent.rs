@@ -248,8 +248,8 @@ mod tests {
     #[test]
     fn many_results_fit_a_window_and_the_newest_stay_whole() {
         let limits = AgentTools { output_characters: 1_000, ..no_tools() };
-        let step =
-            |length: usize| ToolStep { text: String::new(), calls: (0..4).map(|_| (ToolCall::default(), "ü".repeat(length))).collect() };
+        let call = || ToolCall { id: "call".to_owned(), name: "look".to_owned(), arguments: "{}".to_owned(), extra: None };
+        let step = |length: usize| ToolStep { text: String::new(), calls: (0..4).map(|_| (call(), "ü".repeat(length))).collect() };
         let mut steps = vec![step(1_000), step(1_000)];
         let whole = steps.clone();
         fit(&mut steps, &limits);
