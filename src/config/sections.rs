@@ -122,7 +122,7 @@ Twilio {
 section!(/// `gateways.simulator`.
 Simulator { enabled: bool });
 section!(/// `memory`: what a person's knowledge graph may hold, and how long an answer is.
-Memory { name_characters: usize, observation_characters: usize, items_per_call: usize, entities: u64, answer_bytes: usize });
+Memory { name_characters: usize, observation_characters: usize, items_per_call: usize, entities: u64, observations_per_person: u64, relations_per_person: u64, answer_bytes: usize });
 section!(/// `todos`: what a list may hold.
 Todos { items: usize, text_characters: usize });
 section!(/// `mcp`: under which names it is called, and whom the stdio server speaks for.
@@ -137,6 +137,8 @@ impl Memory {
             observation_characters: self.observation_characters,
             items: self.items_per_call,
             entities: i64::try_from(self.entities).unwrap_or(i64::MAX),
+            observations: i64::try_from(self.observations_per_person).unwrap_or(i64::MAX),
+            relations: i64::try_from(self.relations_per_person).unwrap_or(i64::MAX),
         }
     }
 }

@@ -140,7 +140,7 @@ impl Check<'_> {
     }
 
     fn numbers(&mut self, config: &Config) {
-        let at_least_one: [(&str, u64); 25] = [
+        let at_least_one: [(&str, u64); 27] = [
             ("server.body_limit_bytes", config.server.body_limit_bytes as u64),
             ("storage.sqlite.readers", config.storage.sqlite.readers as u64),
             ("external_api.wait_seconds", config.external_api.wait_seconds),
@@ -161,6 +161,8 @@ impl Check<'_> {
             ("memory.name_characters", config.memory.name_characters as u64),
             ("memory.observation_characters", config.memory.observation_characters as u64),
             ("memory.entities", config.memory.entities),
+            ("memory.observations_per_person", config.memory.observations_per_person),
+            ("memory.relations_per_person", config.memory.relations_per_person),
             ("memory.items_per_call", config.memory.items_per_call as u64),
             ("memory.answer_bytes", config.memory.answer_bytes as u64),
             ("todos.items", config.todos.items as u64),

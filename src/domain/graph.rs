@@ -99,7 +99,8 @@ pub struct Entity {
     pub name: String,
     /// What it is.
     pub entity_type: String,
-    /// What is known of it, in the order in which it was added; fewer than there are where [`Detail`] asks for less.
+    /// What is known of it, in the order in which it was added; fewer than there are where [`Detail`] asks for less; the newest where
+    /// there was no room for all.
     pub observations: Vec<Observation>,
     /// How many observations there are.
     pub observation_count: usize,
@@ -159,6 +160,10 @@ pub struct GraphLimits {
     pub items: usize,
     /// Entities of one person.
     pub entities: i64,
+    /// Observations of one person, of all entities together.
+    pub observations: i64,
+    /// Relations of one person.
+    pub relations: i64,
 }
 
 /// What a limit forbids, with what is allowed.
@@ -190,8 +195,13 @@ pub enum GraphRefusal {
         limit: usize,
     },
     /// The person's graph is full.
-    #[error("the graph would have more than {0} entities, which is the most it may have; delete some first")]
-    Full(i64),
+    #[error("the graph would have more than {limit} {what}, which is the most it may have; delete some first")]
+    Full {
+        /// What there would be too many of.
+        what: &'static str,
+        /// How many it may have.
+        limit: i64,
+    },
 }
 
 impl GraphLimits {
@@ -269,12 +279,31 @@ impl Relation {
     }
 }
 
-impl Entity {
+impl Observation {
     /// Bytes that it takes as compact JSON, about.
     #[must_use]
     pub fn json_size(&self, detail: Detail) -> usize {
-        let each = if detail == Detail::Full { 96 } else { 1 };
-        let observations: usize = self.observations.iter().map(|observation| json_size(&observation.text) + each).sum();
+        let rest = if detail == Detail::Full { 96 } else { 1 };
+        json_size(&self.text) + rest
+    }
+}
+
+impl Entity {
+    /// Whether observations are left out that were asked for.
+    #[must_use]
+    pub fn is_cut(&self, detail: Detail) -> bool {
+        let wanted = match detail {
+            Detail::Names => 0,
+            Detail::Summary => SUMMARY.min(self.observation_count),
+            Detail::Plain | Detail::Full => self.observation_count,
+        };
+        self.observations.len() < wanted
+    }
+
+    /// Bytes that it takes as compact JSON, about.
+    #[must_use]
+    pub fn json_size(&self, detail: Detail) -> usize {
+        let observations: usize = self.observations.iter().map(|observation| observation.json_size(detail)).sum();
         let rest = match detail {
             Detail::Plain => 45,
             Detail::Names | Detail::Summary => 70,
@@ -341,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_text_of_many_bytes_may_have_few_characters() {
-        let limits = GraphLimits { name_characters: 3, observation_characters: 5, items: 2, entities: 1 };
+        let limits = GraphLimits { name_characters: 3, observation_characters: 5, items: 2, entities: 1, observations: 1, relations: 1 };
         assert_eq!(limits.name("entity name", "日本国"), Ok(()));
         assert_eq!(limits.name("entity name", " \n"), Err(GraphRefusal::Empty("entity name")));
         let error = limits.name("entity name", "日本国人").unwrap_err().to_string();

@@ -77,16 +77,14 @@ impl Recall {
         let said: String = said.join("\n").chars().take(SEARCHED).collect();
         let themselves = THEMSELVES.iter().map(|name| (*name).to_owned()).chain(Some(user.name.clone())).collect();
         let (about_them, recollection) = tokio::try_join!(
-            self.store.open_nodes(user.id, themselves, READ_BYTES),
+            self.store.find_entities(user.id, themselves, READ_BYTES),
             self.store.recall(user.id, said, self.config.recall.facts),
         )?;
-        let about_them = about_them.found.entities;
         let mut known: HashSet<&str> = recollection.facts.iter().map(|fact| fact.entity.as_str()).collect();
         known.extend(about_them.iter().map(|entity| entity.name.as_str()));
         let ends = recollection.relations.iter().flat_map(|relation| [&relation.to, &relation.from]);
         let names: Vec<String> = ends.filter(|name| known.insert(name.as_str())).take(NEIGHBOURS).cloned().collect();
-        let neighbours =
-            if names.is_empty() { Vec::new() } else { self.store.open_nodes(user.id, names, READ_BYTES).await?.found.entities };
+        let neighbours = if names.is_empty() { Vec::new() } else { self.store.find_entities(user.id, names, READ_BYTES).await? };
         Ok(Found { about_them, recollection, neighbours })
     }
 }

@@ -3,7 +3,7 @@
 //! Tools, commands and texts all come through here. Every change is one call of the store, so it happens whole or not at all.
 
 use crate::config::sections;
-use crate::domain::graph::{Fact, GraphCounts, GraphLimits, GraphRefusal, NewEntity, NewObservations, ObservationId, Relation};
+use crate::domain::graph::{Detail, Fact, GraphCounts, GraphLimits, GraphRefusal, NewEntity, NewObservations, ObservationId, Relation};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::{
     Deleted, GraphFound, GraphPart, GraphRead, GraphSearch, GraphStats, Imported, MissingName, NamedObservation, Neighbourhood, Opened,
@@ -95,13 +95,13 @@ impl Memory {
         self.store.delete_relations(user_id, relations).await
     }
 
-    /// Entities by their names.
+    /// Entities by their names, with their relations, within [`Memory::answer_bytes`].
     ///
     /// # Errors
     /// As for [`Memory::create_entities`].
-    pub async fn open(&self, user_id: UserId, names: Vec<String>) -> StoreResult<Opened> {
+    pub async fn open(&self, user_id: UserId, names: Vec<String>, detail: Detail) -> StoreResult<Opened> {
         self.few("names", names.len())?;
-        self.store.open_nodes(user_id, names, self.answer_bytes).await
+        self.store.open_nodes(user_id, names, detail, self.answer_bytes).await
     }
 
     /// A page of what a query finds, the best first.
@@ -124,7 +124,7 @@ impl Memory {
         self.store.read_graph(user_id, read).await
     }
 
-    /// What lies around an entity. `Err` inside when it is not there.
+    /// What lies around an entity, within [`Memory::answer_bytes`]. `Err` inside when it is not there.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -135,7 +135,7 @@ impl Memory {
         depth: u32,
         limit: usize,
     ) -> StoreResult<Result<Neighbourhood, MissingName>> {
-        self.store.find_related(user_id, name, depth, limit).await
+        self.store.find_related(user_id, name, depth, limit, self.answer_bytes).await
     }
 
     /// An overview; each of its lists has at most `limit` entries.

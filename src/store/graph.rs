@@ -36,7 +36,7 @@ pub struct DanglingRelation {
 pub struct MissingName {
     /// The name.
     pub name: String,
-    /// Entities' names that look like it, the closest first.
+    /// Entities' names that look like it, the closest first. Of many missing names the first few only have them.
     pub close: Vec<String>,
 }
 
@@ -104,7 +104,7 @@ pub struct GraphSearch {
     pub cursor: Option<String>,
     /// Entities at most, from 1.
     pub limit: usize,
-    /// Bytes of JSON at most, about; one entity is given whatever it takes.
+    /// Bytes of JSON at most, about; one entity is given always, with its newest observations that fit.
     pub bytes: usize,
     /// How much of each entity.
     pub detail: Detail,
@@ -269,11 +269,19 @@ pub trait Graph {
     /// [`super::StoreError::Unavailable`].
     async fn delete_graph(&self, user_id: UserId) -> StoreResult<GraphCounts>;
 
-    /// Entities by name, with relations of at most about `bytes` of JSON.
+    /// Entities by name, with their relations: about `bytes` of JSON at most. Where there is no room for all observations, the
+    /// newest are given; relations have the room that entities leave.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
-    async fn open_nodes(&self, user_id: UserId, names: Vec<String>, bytes: usize) -> StoreResult<Opened>;
+    async fn open_nodes(&self, user_id: UserId, names: Vec<String>, detail: Detail, bytes: usize) -> StoreResult<Opened>;
+
+    /// Those of some names that are entities', as [`Graph::open_nodes`] gives them, without relations and without a word about the
+    /// other names.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn find_entities(&self, user_id: UserId, names: Vec<String>, bytes: usize) -> StoreResult<Vec<Entity>>;
 
     /// Entities whose name, type or an observation contains the query, or that contain each of its words somewhere; case and
     /// accents do not count. In this order: the name itself, names that begin with it, names, types, observations that contain it,
@@ -289,7 +297,8 @@ pub trait Graph {
     /// [`super::StoreError::InvalidCursor`]; [`super::StoreError::Unavailable`].
     async fn read_graph(&self, user_id: UserId, read: GraphRead) -> StoreResult<GraphPart>;
 
-    /// What lies around an entity, at most `depth` relations away; at most `limit` entities. `Err` inside when it is not there.
+    /// What lies around an entity, at most `depth` relations away; at most `limit` entities, of about `bytes` of JSON: the newest
+    /// observations of each, where there is no room for all. `Err` inside when it is not there.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
@@ -299,6 +308,7 @@ pub trait Graph {
         name: String,
         depth: u32,
         limit: usize,
+        bytes: usize,
     ) -> StoreResult<Result<Neighbourhood, MissingName>>;
 
     /// An overview; each of its lists has at most `limit` entries.

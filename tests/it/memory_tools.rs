@@ -28,7 +28,15 @@ struct Stage {
 }
 
 fn usual() -> sections::Memory {
-    sections::Memory { name_characters: 256, observation_characters: 4_000, items_per_call: 1_000, entities: 200_000, answer_bytes: 65_536 }
+    sections::Memory {
+        name_characters: 256,
+        observation_characters: 4_000,
+        items_per_call: 1_000,
+        entities: 200_000,
+        observations_per_person: 2_000_000,
+        relations_per_person: 2_000_000,
+        answer_bytes: 65_536,
+    }
 }
 
 impl Stage {
@@ -369,6 +377,34 @@ async fn a_large_graph_comes_in_parts_that_say_what_is_left_out() {
 }
 
 #[tokio::test]
+async fn an_entity_with_more_than_an_answer_holds_is_told_with_its_newest_observations() {
+    let stage = Stage::with(&sections::Memory { answer_bytes: 2_000, ..usual() });
+    let user = stage.person(ANN).await;
+    let facts: Vec<String> = (0..100).map(|number| format!("{number:03} {}", "x".repeat(96))).collect();
+    let entities =
+        json!({"entities": [{"name": "Ada", "entityType": "person", "observations": facts}, {"name": "Bob", "entityType": "person"}]});
+    stage.result(user, "create_entities", entities).await;
+    for (name, arguments) in [
+        ("open_nodes", json!({"names": ["Ada"]})),
+        ("open_nodes", json!({"names": ["Ada"], "detail": "full"})),
+        ("search_nodes", json!({"query": "Ada"})),
+        ("find_related", json!({"name": "Ada"})),
+    ] {
+        let answer = stage.result(user, name, arguments.clone()).await;
+        let size = answer.to_string().len();
+        assert!((1_000..2_400).contains(&size), "{name} {arguments}: {size} bytes");
+        let ada = &answer["entities"][0];
+        assert_eq!(ada["observationCount"], 100, "{name}");
+        assert_eq!(ada["observations"].as_array().unwrap().last().unwrap(), facts.last().unwrap(), "{name}");
+        assert!(answer["truncated"].as_str().unwrap().contains("newest observations"), "{name}: {answer}");
+    }
+    let more = stage.result(user, "search_nodes", json!({"query": "Ada", "maxBytes": 20_000})).await;
+    assert_eq!(more, json!({"entities": [{"name": "Ada", "entityType": "person", "observations": facts}], "relations": []}));
+    let names = stage.result(user, "open_nodes", json!({"names": ["Ada", "Bob"], "detail": "names"})).await;
+    assert_eq!(names["entities"][0], json!({"name": "Ada", "entityType": "person", "observations": [], "observationCount": 100}));
+}
+
+#[tokio::test]
 async fn observations_tell_when_and_from_which_conversation_they_came() {
     let stage = Stage::new();
     let user = stage.remembering(ANN).await;
@@ -395,6 +431,13 @@ async fn resources_are_the_graph_and_its_entities() {
     let graph = stage.resource(user, "memory://graph").await.unwrap();
     assert_eq!(graph, stage.result(user, "read_graph", json!({})).await);
     assert_eq!(stage.resource(user, "memory://knowledge-graph").await.unwrap(), graph, "its name with the MCP project's server");
+    for definition in stage.tools.resources().iter().filter(|definition| !definition.uri.contains('{')) {
+        assert_eq!(stage.resource(user, definition.uri).await.as_ref(), Some(&graph), "{}", definition.uri);
+    }
+    assert!(
+        stage.tools.resources().iter().any(|definition| definition.uri == "memory://knowledge-graph"),
+        "what is not listed is not read"
+    );
     let name = json!({"entities": [{"name": "Zoë / 100%", "entityType": "person"}]});
     stage.result(user, "create_entities", name).await;
     let entity = stage.resource(user, "memory://entity/Zo%C3%AB%20%2F%20100%25").await.unwrap();

@@ -125,7 +125,8 @@ mod tests {
     use super::super::tests::{entity, relation};
     use super::*;
 
-    const LIMITS: GraphLimits = GraphLimits { name_characters: 20, observation_characters: 20, items: 10, entities: 100 };
+    const LIMITS: GraphLimits =
+        GraphLimits { name_characters: 20, observation_characters: 20, items: 10, entities: 100, observations: 100, relations: 100 };
 
     #[test]
     fn a_file_is_read_as_it_was_written() {

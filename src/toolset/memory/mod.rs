@@ -29,6 +29,10 @@ const RELATED: usize = 50;
 /// Entries of each list of `memory_stats`.
 const STATS: usize = 10;
 
+/// What is said where an entity has more observations than there is room for.
+const CUT: &str = "of entities with an observationCount only the newest observations are told; search_nodes for the name with a \
+                   higher maxBytes has more.";
+
 /// The resource of the whole graph, its name with the MCP project's server, and the beginning of an entity's.
 const GRAPH: &str = "memory://graph";
 const GRAPH_THERE: &str = "memory://knowledge-graph";
@@ -228,7 +232,7 @@ impl MemoryTools {
     }
 
     async fn open(&self, user: UserId, names: Vec<String>, detail: Detail) -> StoreResult<GraphAnswer> {
-        let opened = self.memory.open(user, names).await?;
+        let opened = self.memory.open(user, names, detail).await?;
         let missing = opened.missing.into_iter().map(Into::into).collect();
         Ok(GraphAnswer { missing, ..answer(opened.found, detail) })
     }
@@ -237,30 +241,12 @@ impl MemoryTools {
         let (depth, limit) = (arguments.depth.unwrap_or(1), arguments.limit.unwrap_or(RELATED));
         let found = self.memory.related(user, arguments.name, depth, limit).await.map_err(failed)?;
         let found = found.map_err(|missing| ToolOutcome::error(sentence(&missing.to_string())))?;
-        let mut left = self.memory.answer_bytes();
-        let mut cut = false;
-        let entities: Vec<EntityShape> = found
-            .entities
-            .into_iter()
-            .map(|(mut entity, distance)| {
-                // Far entities are told by name where there is no room for what is known of them.
-                let mut detail = Detail::Plain;
-                if entity.json_size(detail) > left {
-                    entity.observation_count = entity.observations.len();
-                    entity.observations.clear();
-                    (detail, cut) = (Detail::Names, true);
-                }
-                left = left.saturating_sub(entity.json_size(detail));
-                EntityShape::new(entity, detail).at(distance)
-            })
-            .collect();
-        let mut truncated = None;
-        if cut {
-            truncated = Some("some entities are told by name only; open_nodes has the rest.".to_owned());
-        }
+        let plain = Detail::Plain;
+        let mut truncated = found.entities.iter().any(|(entity, _)| entity.is_cut(plain)).then(|| CUT.to_owned());
         if found.more {
             truncated = Some(join("there are more entities within that depth; ask with a higher limit.".to_owned(), truncated));
         }
+        let entities = found.entities.into_iter().map(|(entity, distance)| EntityShape::new(entity, plain).at(distance)).collect();
         let relations = found.relations.into_iter().map(RelationFound::plain).collect();
         result(&GraphAnswer { entities, relations, missing: Vec::new(), next_cursor: None, truncated })
     }
@@ -296,6 +282,11 @@ impl ToolSet for MemoryTools {
         &[
             ResourceDefinition { uri: GRAPH, name: "memory", description: "The person's knowledge graph, its beginning if it is large." },
             ResourceDefinition {
+                uri: GRAPH_THERE,
+                name: "knowledge-graph",
+                description: "The same by the name that it has with the MCP project's memory server.",
+            },
+            ResourceDefinition {
                 uri: "memory://entity/{name}",
                 name: "memory-entity",
                 description: "An entity by its percent-encoded name, with its relations.",
@@ -323,7 +314,10 @@ impl ToolSet for MemoryTools {
 fn answer(found: Subgraph, detail: Detail) -> GraphAnswer {
     let names: HashSet<String> = found.entities.iter().map(|entity| entity.name.clone()).collect();
     let left = found.relations_left;
-    let truncated = (left > 0).then(|| format!("{left} relations of these are left out; find_related has them by entity."));
+    let mut truncated = (left > 0).then(|| format!("{left} relations of these are left out; find_related has them by entity."));
+    if found.entities.iter().any(|entity| entity.is_cut(detail)) {
+        truncated = Some(join(CUT.to_owned(), truncated));
+    }
     GraphAnswer {
         relations: found.relations.into_iter().map(|relation| RelationFound::new(relation, |name| names.contains(name))).collect(),
         entities: found.entities.into_iter().map(|entity| EntityShape::new(entity, detail)).collect(),

@@ -382,7 +382,7 @@ impl RelationFound {
 impl EntityShape {
     /// An entity with as much as is wanted.
     pub(super) fn new(entity: Entity, detail: Detail) -> Self {
-        let counted = matches!(detail, Detail::Names | Detail::Summary);
+        let counted = matches!(detail, Detail::Names | Detail::Summary) || entity.is_cut(detail);
         let full = detail == Detail::Full;
         let time = |moment: Timestamp| full.then(|| moment.to_string());
         let sources = if full { entity.observations.iter().map(Source::from).collect() } else { Vec::new() };

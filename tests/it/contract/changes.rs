@@ -92,7 +92,14 @@ pub(super) async fn a_fact_is_forgotten_by_a_number_that_never_means_another(f: 
     let ann = f.texted(ANN, "hello").await;
     let bob = f.texted(BOB, "hello").await;
     f.drain().await;
-    let limits = GraphLimits { name_characters: 256, observation_characters: 4_000, items: 1_000, entities: 1_000 };
+    let limits = GraphLimits {
+        name_characters: 256,
+        observation_characters: 4_000,
+        items: 1_000,
+        entities: 1_000,
+        observations: 1_000,
+        relations: 1_000,
+    };
     let learn = async |user: UserId, texts: &[&str]| {
         let observations = texts.iter().map(|text| (*text).to_owned()).collect();
         let entity = NewEntity { name: "sister".to_owned(), entity_type: String::new(), observations };

@@ -7,10 +7,17 @@ use scrubjay::store::{GraphFound, GraphRead, GraphSearch, NamedObservation, Page
 use super::fixture::{ANN, BOB, Fixture, NOON};
 
 /// Limits that no case but that of the limits meets.
-pub(super) const LIMITS: GraphLimits = GraphLimits { name_characters: 256, observation_characters: 4_000, items: 1_000, entities: 200_000 };
+pub(super) const LIMITS: GraphLimits = GraphLimits {
+    name_characters: 256,
+    observation_characters: 4_000,
+    items: 1_000,
+    entities: 200_000,
+    observations: 200_000,
+    relations: 200_000,
+};
 
 /// More bytes than any case takes.
-const PLENTY: usize = 10_000_000;
+pub(super) const PLENTY: usize = 10_000_000;
 
 pub(super) fn new(name: &str, entity_type: &str, observations: &[&str]) -> NewEntity {
     let observations = observations.iter().map(|text| (*text).to_owned()).collect();
@@ -21,11 +28,11 @@ pub(super) fn relation(from: &str, relation_type: &str, to: &str) -> Relation {
     Relation { from: from.to_owned(), to: to.to_owned(), relation_type: relation_type.to_owned() }
 }
 
-fn more(entity: &str, contents: &[&str]) -> NewObservations {
+pub(super) fn more(entity: &str, contents: &[&str]) -> NewObservations {
     NewObservations { entity: entity.to_owned(), entity_type: None, contents: contents.iter().map(|text| (*text).to_owned()).collect() }
 }
 
-fn names(entities: &[Entity]) -> Vec<&str> {
+pub(super) fn names(entities: &[Entity]) -> Vec<&str> {
     entities.iter().map(|entity| entity.name.as_str()).collect()
 }
 
@@ -33,11 +40,11 @@ pub(super) fn texts(entity: &Entity) -> Vec<&str> {
     entity.observations.iter().map(|observation| observation.text.as_str()).collect()
 }
 
-async fn create(store: &SharedStore, user: UserId, entities: &[NewEntity]) -> Vec<Written> {
+pub(super) async fn create(store: &SharedStore, user: UserId, entities: &[NewEntity]) -> Vec<Written> {
     store.create_entities(user, entities.to_vec(), None, LIMITS).await.unwrap()
 }
 
-async fn relate(store: &SharedStore, user: UserId, relations: &[Relation]) -> Vec<Relation> {
+pub(super) async fn relate(store: &SharedStore, user: UserId, relations: &[Relation]) -> Vec<Relation> {
     store.create_relations(user, relations.to_vec(), LIMITS).await.unwrap().created
 }
 
@@ -65,7 +72,7 @@ async fn found(store: &SharedStore, user: UserId, query: &str) -> Vec<String> {
 }
 
 /// What somebody remembers in most cases.
-async fn remembered(f: &Fixture, number: &str) -> UserId {
+pub(super) async fn remembered(f: &Fixture, number: &str) -> UserId {
     let user = f.texted(number, "x").await.user_id;
     let entities = [
         new("Ada", "person", &["is my sister", "was born in London"]),
@@ -78,7 +85,7 @@ async fn remembered(f: &Fixture, number: &str) -> UserId {
     user
 }
 
-fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
+pub(super) fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
     match result {
         Err(StoreError::Conflict { reason }) => reason,
         other => panic!("it was not refused: {other:?}"),
@@ -122,7 +129,7 @@ pub(super) async fn names_and_observations_are_one_in_both_unicode_forms(f: Fixt
     assert_eq!((added[0].name.as_str(), added[0].added.as_slice()), ("Zoë", ["one".to_owned()].as_slice()));
     assert_eq!(relate(&f.store, user, &[relation("Zoe\u{308}", "is", "ZOË")]).await, [relation("Zoë", "is", "ZOË")]);
     assert_eq!(relate(&f.store, user, &[relation("Zoë", "is", "ZOE\u{308}")]).await, []);
-    let opened = f.store.open_nodes(user, vec!["Zoë".to_owned(), "Zoe\u{308}".to_owned()], PLENTY).await.unwrap();
+    let opened = f.store.open_nodes(user, vec!["Zoë".to_owned(), "Zoe\u{308}".to_owned()], Detail::Full, PLENTY).await.unwrap();
     assert_eq!(names(&opened.found.entities), ["Zoë"], "case is kept, accents tell names apart");
     assert_eq!(texts(&opened.found.entities[0]), ["likes cafés", "one"]);
     let gone = vec![NamedObservation { entity: "Zoe\u{308}".to_owned(), text: "likes cafe\u{301}s".to_owned() }];
@@ -226,12 +233,12 @@ pub(super) async fn what_is_deleted_is_counted_and_gone(f: Fixture) {
     assert_eq!(f.store.graph_stats(user, 9).await.unwrap().counts, GraphCounts { entities: 3, observations: 2, relations: 0 });
     create(&f.store, user, &[new("London", "city", &[])]).await;
     assert_eq!(names(&whole(&f.store, user).await.0), ["Ada", "Tower Hill", "Bob", "London"], "it is new, with nothing of before");
-    assert_eq!(f.store.open_nodes(user, vec!["London".to_owned()], PLENTY).await.unwrap().found.entities[0].observations, []);
+    assert_eq!(f.store.open_nodes(user, vec!["London".to_owned()], Detail::Full, PLENTY).await.unwrap().found.entities[0].observations, []);
 }
 
 pub(super) async fn limits_hold_and_what_they_refuse_is_not_written(f: Fixture) {
     let user = f.texted(ANN, "x").await.user_id;
-    let limits = GraphLimits { name_characters: 4, observation_characters: 6, items: 3, entities: 3 };
+    let limits = GraphLimits { name_characters: 4, observation_characters: 6, items: 3, entities: 3, observations: 100, relations: 100 };
     let create = |entities: Vec<NewEntity>| f.store.create_entities(user, entities, None, limits);
     create(vec![new("日本国人", "abcd", &["123456"]), new("b", "", &[])]).await.unwrap();
     let before = whole(&f.store, user).await;
@@ -317,12 +324,12 @@ pub(super) async fn hits_come_with_their_relations(f: Fixture) {
     assert_eq!(hits.relations, [relation("Ada", "lives in", "London"), relation("Bob", "knows", "Ada")]);
     let hits = search(&f.store, user, "tower hill").await.found;
     assert_eq!((names(&hits.entities), hits.relations.len()), (vec!["Tower Hill"], 0));
-    let opened = f.store.open_nodes(user, ["Bob", "London", "lodnon"].map(str::to_owned).to_vec(), PLENTY).await.unwrap();
+    let opened = f.store.open_nodes(user, ["Bob", "London", "lodnon"].map(str::to_owned).to_vec(), Detail::Full, PLENTY).await.unwrap();
     assert_eq!(names(&opened.found.entities), ["London", "Bob"]);
     assert_eq!(opened.found.relations.len(), 2);
     assert_eq!(opened.missing.len(), 1);
     assert_eq!(opened.missing[0].close, ["London"]);
-    let few = f.store.open_nodes(user, vec!["Ada".to_owned()], 60).await.unwrap().found;
+    let few = f.store.open_nodes(user, vec!["Ada".to_owned()], Detail::Plain, 154).await.unwrap().found;
     assert_eq!((few.relations.len(), few.relations_left), (1, 1));
 }
 
@@ -373,7 +380,7 @@ pub(super) async fn what_lies_around_an_entity_is_found_nearest_first(f: Fixture
     relate(&f.store, user, &relations).await;
     let around = |depth: u32, limit: usize| {
         let store = &f.store;
-        async move { store.find_related(user, "a".to_owned(), depth, limit).await.unwrap().unwrap() }
+        async move { store.find_related(user, "a".to_owned(), depth, limit, PLENTY).await.unwrap().unwrap() }
     };
     let names = |found: &scrubjay::store::Neighbourhood| -> Vec<(String, u32)> {
         found.entities.iter().map(|(entity, far)| (entity.name.clone(), *far)).collect()
@@ -385,7 +392,7 @@ pub(super) async fn what_lies_around_an_entity_is_found_nearest_first(f: Fixture
     assert_eq!((two.entities.len(), two.relations.len(), two.more), (5, 6, false));
     let cut = around(5, 3).await;
     assert_eq!((cut.entities.len(), cut.more), (3, true));
-    let missing = f.store.find_related(user, "A".to_owned(), 1, 10).await.unwrap().unwrap_err();
+    let missing = f.store.find_related(user, "A".to_owned(), 1, 10, PLENTY).await.unwrap().unwrap_err();
     assert_eq!(missing.close, ["a"]);
 }
 
@@ -453,8 +460,8 @@ pub(super) async fn two_people_with_the_same_names_have_two_graphs(f: Fixture) {
     assert_eq!(f.store.delete_entities(nobody, vec!["Ada".to_owned()]).await.unwrap().deleted, 0);
     assert_eq!(f.store.delete_graph(nobody).await.unwrap(), GraphCounts::default());
     assert!(whole(&f.store, nobody).await.0.is_empty());
-    assert!(f.store.find_related(nobody, "Ada".to_owned(), 5, 9).await.unwrap().is_err());
-    assert_eq!(f.store.open_nodes(nobody, vec!["Ada".to_owned()], PLENTY).await.unwrap().missing.len(), 1);
+    assert!(f.store.find_related(nobody, "Ada".to_owned(), 5, 9, PLENTY).await.unwrap().is_err());
+    assert_eq!(f.store.open_nodes(nobody, vec!["Ada".to_owned()], Detail::Full, PLENTY).await.unwrap().missing.len(), 1);
 
     let next = f.store.read_graph(bob, GraphRead { cursor: None, limit: 1, bytes: PLENTY, detail: Detail::Plain }).await.unwrap().next;
     let stolen = f.store.read_graph(ann, GraphRead { cursor: next, limit: 100, bytes: PLENTY, detail: Detail::Plain }).await.unwrap();

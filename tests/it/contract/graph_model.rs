@@ -219,7 +219,7 @@ async fn perform(f: &Fixture, user: UserId, model: &mut Model, call: Call) {
         }
         Call::Open(names) => {
             let wanted: Vec<String> = names.iter().map(|name| composed(name)).collect();
-            let opened = store.open_nodes(user, names, usize::MAX).await.unwrap();
+            let opened = store.open_nodes(user, names, Detail::Plain, usize::MAX).await.unwrap();
             let there: Vec<_> = model.entities.iter().filter(|entity| wanted.contains(&entity.0)).collect();
             assert_eq!(opened.found.entities.len(), there.len());
             for (entity, known) in opened.found.entities.iter().zip(there) {

@@ -14,6 +14,7 @@ mod fixture;
 mod forgotten;
 mod gathering;
 mod graph;
+mod graph_bounds;
 mod graph_model;
 mod interleavings;
 mod isolation;
@@ -139,6 +140,11 @@ contract! {
         an_import_is_whole_and_can_be_repeated,
         writers_side_by_side_lose_nothing,
         ten_thousand_entities_are_paged_and_found,
+    }
+    graph_bounds {
+        observations_and_relations_of_a_person_are_limited,
+        close_names_are_told_for_the_first_missing_ones,
+        observations_are_given_as_far_as_there_is_room,
     }
     graph_model {
         random_calls_do_what_a_simple_model_does,

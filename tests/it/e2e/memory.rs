@@ -15,7 +15,14 @@ use crate::support::eventually;
 use crate::support::process::Product;
 use crate::support::twilio::{Text, Twilio};
 
-const LIMITS: GraphLimits = GraphLimits { name_characters: 256, observation_characters: 4_000, items: 1_000, entities: 1_000 };
+const LIMITS: GraphLimits = GraphLimits {
+    name_characters: 256,
+    observation_characters: 4_000,
+    items: 1_000,
+    entities: 1_000,
+    observations: 1_000,
+    relations: 1_000,
+};
 
 /// The program's store, as another process opens it.
 fn open(stage: &Stage) -> SharedStore {

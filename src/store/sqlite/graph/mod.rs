@@ -106,8 +106,8 @@ fn observation(row: &Row<'_>) -> rusqlite::Result<Observation> {
     Ok(Observation { id: observation_id(row.get(0)?), text: row.get(1)?, conversation_id: row.get(2)?, created_at: row.get(3)? })
 }
 
-/// An entity with as much of it as is wanted.
-fn entity(db: &Connection, id: i64, detail: Detail) -> Outcome<Entity> {
+/// An entity with as much of it as is wanted: of its observations the newest, as far as `bytes` of JSON reach.
+fn entity(db: &Connection, id: i64, detail: Detail, bytes: usize) -> Outcome<Entity> {
     let mut entity =
         db.prepare_cached("SELECT name, type, created_at, updated_at FROM entities WHERE id = ?1")?.query_row([id], |row| {
             Ok(Entity {
@@ -119,20 +119,32 @@ fn entity(db: &Connection, id: i64, detail: Detail) -> Outcome<Entity> {
                 updated_at: row.get(3)?,
             })
         })?;
-    if detail == Detail::Names || detail == Detail::Summary {
-        let sql = "SELECT count(*) FROM observations WHERE entity = ?1";
-        entity.observation_count = usize::try_from(db.prepare_cached(sql)?.query_row([id], |row| row.get::<_, i64>(0))?).unwrap_or(0);
+    let most = match detail {
+        Detail::Names => 0,
+        Detail::Summary => SUMMARY,
+        Detail::Plain | Detail::Full => usize::MAX,
+    };
+    let mut whole = most == usize::MAX;
+    let mut left = bytes.saturating_sub(entity.json_size(detail));
+    // The index sorts numbers alone; texts are read as far as there is room.
+    let mut newest = db.prepare_cached("SELECT id FROM observations WHERE entity = ?1 ORDER BY id DESC LIMIT ?2")?;
+    let mut by_id = db.prepare_cached("SELECT id, text, conversation_id, created_at FROM observations WHERE id = ?1")?;
+    for found in newest.query_map(params![id, count(most)], |row| row.get::<_, i64>(0))? {
+        let observation = by_id.query_row([found?], observation)?;
+        let Some(after) = left.checked_sub(observation.json_size(detail)) else {
+            whole = false;
+            break;
+        };
+        left = after;
+        entity.observations.push(observation);
     }
-    if detail == Detail::Names {
-        return Ok(entity);
-    }
-    let newest = if detail == Detail::Summary { i64::try_from(SUMMARY).unwrap_or(i64::MAX) } else { -1 };
-    entity.observations = db
-        .prepare_cached("SELECT id, text, conversation_id, created_at FROM observations WHERE entity = ?1 ORDER BY id DESC LIMIT ?2")?
-        .query_map([id, newest], observation)?
-        .collect::<rusqlite::Result<_>>()?;
     entity.observations.reverse();
-    entity.observation_count = entity.observation_count.max(entity.observations.len());
+    entity.observation_count = if whole {
+        entity.observations.len()
+    } else {
+        let sql = "SELECT count(*) FROM observations WHERE entity = ?1";
+        usize::try_from(db.prepare_cached(sql)?.query_row([id], |row| row.get::<_, i64>(0))?).unwrap_or(0)
+    };
     Ok(entity)
 }
 

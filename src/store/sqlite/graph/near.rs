@@ -1,6 +1,6 @@
 //! Names that look like one that is not there. The candidates are few, however large the graph.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, params};
 
@@ -12,17 +12,43 @@ use crate::store::MissingName;
 
 /// Names told.
 const TOLD: usize = 3;
+/// Missing names of one call for which they are told: a call may have thousands, and a write holds up everybody's.
+const ANSWERED: usize = 5;
 /// Candidates on either side in the alphabet, and of those that share letters.
 const BESIDE: i64 = 12;
 const SHARING: i64 = 40;
 /// Tokens of the name that are asked for.
 const TOKENS: usize = 4;
+/// Characters of a name that are compared.
+const COMPARED: usize = 64;
 /// How alike two names must be, from 0 to 1.
 const ALIKE: f64 = 0.75;
 
-/// What is said of a name that is no entity's.
-pub(super) fn missing(db: &Connection, number: Number, name: String) -> Outcome<MissingName> {
-    let folded = fold(&name);
+/// The missing names of one call.
+#[derive(Default)]
+pub(super) struct Missing {
+    answered: HashMap<String, Vec<String>>,
+}
+
+impl Missing {
+    /// What is said of a name that is no entity's: with those that look like it for the first few names.
+    pub(super) fn of(&mut self, db: &Connection, number: Number, name: String) -> Outcome<MissingName> {
+        let close = match self.answered.get(&name) {
+            Some(close) => close.clone(),
+            None if self.answered.len() >= ANSWERED => Vec::new(),
+            None => {
+                let close = close(db, number, &name)?;
+                self.answered.insert(name.clone(), close.clone());
+                close
+            }
+        };
+        Ok(MissingName { name, close })
+    }
+}
+
+/// Names that look like one.
+fn close(db: &Connection, number: Number, name: &str) -> Outcome<Vec<String>> {
+    let folded = fold(name);
     let mut candidates: BTreeSet<String> = BTreeSet::new();
     for sql in [
         "SELECT name FROM entities WHERE graph = ?1 AND folded >= ?2 ORDER BY folded, name LIMIT ?3",
@@ -53,7 +79,7 @@ pub(super) fn missing(db: &Connection, number: Number, name: String) -> Outcome<
         .filter(|(alike, _name)| *alike >= ALIKE)
         .collect();
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
-    Ok(MissingName { name, close: close.into_iter().take(TOLD).map(|(_alike, name)| name).collect() })
+    Ok(close.into_iter().take(TOLD).map(|(_alike, name)| name).collect())
 }
 
 /// How alike two folded names are: by their letters, or because one is a whole word of the other.
@@ -63,7 +89,22 @@ fn likeness(a: &str, b: &str) -> f64 {
     if word_of(a, b) || word_of(b, a) {
         return 0.9;
     }
-    strsim::normalized_damerau_levenshtein(a, b).max(if a.chars().count() > 3 { strsim::jaro_winkler(a, b) - 0.1 } else { 0.0 })
+    let begin = |text: &str| -> String { text.chars().take(COMPARED).collect() };
+    let (a, b) = (begin(a), begin(b));
+    let (has, other) = (a.chars().count(), b.chars().count());
+    let (short, long) = (has.min(other), has.max(other));
+    // What differs so much in length is not alike, whatever its letters.
+    if short * 4 < long {
+        return 0.0;
+    }
+    let by_order = if has > 3 { strsim::jaro_winkler(&a, &b) - 0.1 } else { 0.0 };
+    // Each character that one has more is a step from one to the other.
+    if short * 4 < long * 3 {
+        return by_order;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "both are at most COMPARED")]
+    let by_steps = if long == 0 { 1.0 } else { 1.0 - strsim::osa_distance(&a, &b) as f64 / long as f64 };
+    by_steps.max(by_order)
 }
 
 #[cfg(test)]
@@ -78,5 +119,8 @@ mod tests {
         for (a, b) in [("ada", "bob"), ("london", "paris"), ("entity-000001", "sister"), ("a", "b")] {
             assert!(likeness(a, b) < ALIKE, "{a} {b}: {}", likeness(a, b));
         }
+        let long = "an entity with a very long name ".repeat(8);
+        assert!(likeness("an entity", &long) < f64::EPSILON, "they differ too much in length to be compared");
+        assert!(likeness(&long, &long.replace("very", "vrey")) >= ALIKE);
     }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::super::SqliteStore;
 use super::super::writer::Urgency;
 use super::{delete, read, recall, related, search, write};
-use crate::domain::graph::{Fact, GraphCounts, GraphLimits, NewEntity, NewObservations, ObservationId, Relation};
+use crate::domain::graph::{Detail, Entity, Fact, GraphCounts, GraphLimits, NewEntity, NewObservations, ObservationId, Relation};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::{
     Deleted, Graph, GraphFound, GraphPart, GraphRead, GraphSearch, GraphStats, Imported, MissingName, NamedObservation, Neighbourhood,
@@ -81,8 +81,12 @@ impl Graph for SqliteStore {
         Ok(deleted)
     }
 
-    async fn open_nodes(&self, user_id: UserId, names: Vec<String>, bytes: usize) -> StoreResult<Opened> {
-        self.read(move |db| read::open(db, user_id, &names, bytes)).await
+    async fn open_nodes(&self, user_id: UserId, names: Vec<String>, detail: Detail, bytes: usize) -> StoreResult<Opened> {
+        self.read(move |db| read::open(db, user_id, names, detail, bytes)).await
+    }
+
+    async fn find_entities(&self, user_id: UserId, names: Vec<String>, bytes: usize) -> StoreResult<Vec<Entity>> {
+        self.read(move |db| read::known(db, user_id, names, bytes)).await
     }
 
     async fn search_nodes(&self, user_id: UserId, search: GraphSearch) -> StoreResult<GraphFound> {
@@ -99,8 +103,9 @@ impl Graph for SqliteStore {
         name: String,
         depth: u32,
         limit: usize,
+        bytes: usize,
     ) -> StoreResult<Result<Neighbourhood, MissingName>> {
-        self.read(move |db| related::find(db, user_id, &name, depth, limit)).await
+        self.read(move |db| related::find(db, user_id, &name, depth, limit, bytes)).await
     }
 
     async fn graph_stats(&self, user_id: UserId, limit: usize) -> StoreResult<GraphStats> {

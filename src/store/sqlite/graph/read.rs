@@ -1,5 +1,7 @@
 //! Opening and listing.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::cursor::{self, Listing, Place};
@@ -35,26 +37,59 @@ pub(super) fn with_relations(db: &Connection, ids: &[i64], entities: Vec<Entity>
     Ok(subgraph)
 }
 
-/// Entities by name.
-pub(super) fn open(db: &Connection, user: UserId, names: &[String], bytes: usize) -> Outcome<Opened> {
-    let number = Number::find(db, user)?;
-    let mut names: Vec<String> = names.iter().map(|name| composed(name)).collect();
-    let mut seen = std::collections::HashSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    let Some(number) = number else {
+/// Names in composed form, each once.
+fn distinct(names: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.into_iter().map(|name| composed(&name)).filter(|name| seen.insert(name.clone())).collect()
+}
+
+/// Entities of about `bytes` of JSON together, in the order in which they were made. Each has the same share, and what some do not
+/// need is for those that need more.
+fn entities(db: &Connection, ids: &mut [i64], detail: Detail, bytes: usize) -> Outcome<Vec<Entity>> {
+    ids.sort_unstable();
+    let share = bytes / ids.len().max(1);
+    let mut entities = ids.iter().map(|id| entity(db, *id, detail, share)).collect::<Outcome<Vec<_>>>()?;
+    let mut left = bytes.saturating_sub(size(&entities, detail));
+    for (id, one) in ids.iter().zip(&mut entities).filter(|(_id, one)| one.is_cut(detail)) {
+        let room = left.saturating_add(one.json_size(detail));
+        *one = entity(db, *id, detail, room)?;
+        left = room.saturating_sub(one.json_size(detail));
+    }
+    Ok(entities)
+}
+
+fn size(entities: &[Entity], detail: Detail) -> usize {
+    entities.iter().map(|entity| entity.json_size(detail)).sum()
+}
+
+/// Entities by name; what is not there is passed over.
+pub(super) fn known(db: &Connection, user: UserId, names: Vec<String>, bytes: usize) -> Outcome<Vec<Entity>> {
+    let Some(number) = Number::find(db, user)? else { return Ok(Vec::new()) };
+    let mut ids = Vec::new();
+    for name in distinct(names) {
+        ids.extend(entity_id(db, number, &name)?);
+    }
+    entities(db, &mut ids, Detail::Plain, bytes)
+}
+
+/// Entities by name, with their relations and names that look like those that are not there.
+pub(super) fn open(db: &Connection, user: UserId, names: Vec<String>, detail: Detail, bytes: usize) -> Outcome<Opened> {
+    let names = distinct(names);
+    let Some(number) = Number::find(db, user)? else {
         let missing = names.into_iter().map(|name| MissingName { name, close: Vec::new() }).collect();
         return Ok(Opened { found: Subgraph::default(), missing });
     };
     let (mut ids, mut missing) = (Vec::new(), Vec::new());
+    let mut close = near::Missing::default();
     for name in names {
         match entity_id(db, number, &name)? {
             Some(id) => ids.push(id),
-            None => missing.push(near::missing(db, number, name)?),
+            None => missing.push(close.of(db, number, name)?),
         }
     }
-    ids.sort_unstable();
-    let entities = ids.iter().map(|id| entity(db, *id, Detail::Full)).collect::<Outcome<Vec<_>>>()?;
-    Ok(Opened { found: with_relations(db, &ids, entities, bytes)?, missing })
+    let entities = entities(db, &mut ids, detail, bytes)?;
+    let left = bytes.saturating_sub(size(&entities, detail));
+    Ok(Opened { found: with_relations(db, &ids, entities, left)?, missing })
 }
 
 /// A part of the whole.
@@ -77,9 +112,11 @@ pub(super) fn part(db: &Connection, user: UserId, read: &GraphRead) -> Outcome<G
                 stopped = Some([0, last]);
                 break;
             }
-            let entity = entity(db, id, read.detail)?;
+            // The first is given whole whatever it takes, so that parts make up the whole.
+            let first = part.entities.is_empty();
+            let entity = entity(db, id, read.detail, if first { usize::MAX } else { left })?;
             let size = entity.json_size(read.detail);
-            if size > left && !part.entities.is_empty() {
+            if !first && (size > left || entity.is_cut(read.detail)) {
                 stopped = Some([0, last]);
                 break;
             }

@@ -14,10 +14,17 @@ use crate::store::{MissingName, Neighbourhood};
 const RELATIONS_EACH: usize = 20;
 
 /// Entities at most `depth` relations away, and the relations among them.
-pub(super) fn find(db: &Connection, user: UserId, name: &str, depth: u32, limit: usize) -> Outcome<Result<Neighbourhood, MissingName>> {
+pub(super) fn find(
+    db: &Connection,
+    user: UserId,
+    name: &str,
+    depth: u32,
+    limit: usize,
+    bytes: usize,
+) -> Outcome<Result<Neighbourhood, MissingName>> {
     let name = composed(name);
     let Some(number) = Number::find(db, user)? else { return Ok(Err(MissingName { name, close: Vec::new() })) };
-    let Some(start) = entity_id(db, number, &name)? else { return near::missing(db, number, name).map(Err) };
+    let Some(start) = entity_id(db, number, &name)? else { return near::Missing::default().of(db, number, name).map(Err) };
     let mut distances = HashMap::from([(start, 0)]);
     let mut order = vec![(start, 0)];
     let mut more = false;
@@ -42,7 +49,13 @@ pub(super) fn find(db: &Connection, user: UserId, name: &str, depth: u32, limit:
         })?;
     }
     let relations = among(db, &distances)?;
-    let entities = order.into_iter().map(|(id, distance)| Ok((entity(db, id, Detail::Full)?, distance))).collect::<Outcome<_>>()?;
+    let mut left = bytes;
+    let mut entities = Vec::with_capacity(order.len());
+    for (id, distance) in order {
+        let entity = entity(db, id, Detail::Plain, left)?;
+        left = left.saturating_sub(entity.json_size(Detail::Plain));
+        entities.push((entity, distance));
+    }
     Ok(Ok(Neighbourhood { entities, relations, more }))
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::super::cursor::{self, Listing, Place};
 use super::super::fault::{Fault, Outcome};
 use super::{Number, OBSERVATION, digest, entity};
-use crate::domain::graph::fold;
+use crate::domain::graph::{Entity, fold};
 use crate::domain::ids::UserId;
 use crate::store::{GraphFound, GraphSearch, StoreError};
 
@@ -242,8 +242,9 @@ pub(super) fn find(db: &Connection, user: UserId, search: &GraphSearch) -> Outco
     for (class, newest, id) in ranked.into_iter().filter(|(class, newest, _id)| is_behind(*class, *newest)) {
         let place = Place { numbers: [class as i64, newest], id: mark.to_vec() };
         let full = entities.len() >= search.limit.max(1);
-        let entity = if full { None } else { Some(entity(db, id, search.detail)?) };
-        let Some(entity) = entity.filter(|entity| entities.is_empty() || entity.json_size(search.detail) <= left) else {
+        let entity = if full { None } else { Some(entity(db, id, search.detail, left)?) };
+        let fits = |entity: &Entity| !entity.is_cut(search.detail) && entity.json_size(search.detail) <= left;
+        let Some(entity) = entity.filter(|entity| entities.is_empty() || fits(entity)) else {
             found.next = last.map(|place| cursor::write(Listing::GraphSearch, &place));
             break;
         };

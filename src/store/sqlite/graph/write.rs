@@ -72,7 +72,7 @@ impl<'a> Open<'a> {
     /// Makes an entity that is not there.
     fn add_entity(&mut self, name: &str, entity_type: &str) -> Outcome<i64> {
         if self.counts.entities >= self.limits.entities {
-            return Err(GraphRefusal::Full(self.limits.entities).into());
+            return Err(GraphRefusal::Full { what: "entities", limit: self.limits.entities }.into());
         }
         let (id, folded) = (self.next_id()?, fold(name));
         self.unit
@@ -110,6 +110,9 @@ impl<'a> Open<'a> {
             let text = composed(text);
             if observation_of(self.unit.db, entity, &text)?.is_some() {
                 continue;
+            }
+            if self.counts.observations >= self.limits.observations {
+                return Err(GraphRefusal::Full { what: "observations", limit: self.limits.observations }.into());
             }
             let id = self.next_id()? | OBSERVATION;
             self.unit
@@ -172,6 +175,9 @@ impl<'a> Open<'a> {
         if there {
             return Ok(Ok(false));
         }
+        if self.counts.relations >= self.limits.relations {
+            return Err(GraphRefusal::Full { what: "relations", limit: self.limits.relations }.into());
+        }
         let id = self.next_id()?;
         self.unit
             .db
@@ -219,13 +225,14 @@ pub(super) fn create_relations(unit: &Unit<'_>, user: UserId, relations: &[Relat
     relations.iter().try_for_each(|relation| limits.relation(relation))?;
     let mut graph = Open::of(unit, user, limits)?;
     let mut written = RelationsWritten::default();
+    let mut close = near::Missing::default();
     for relation in relations {
         let relation = relation.composed();
         match graph.relate(&relation)? {
             Ok(true) => written.created.push(relation),
             Ok(false) => {}
             Err(names) => {
-                let missing = names.into_iter().map(|name| near::missing(unit.db, graph.number, name)).collect::<Outcome<_>>()?;
+                let missing = names.into_iter().map(|name| close.of(unit.db, graph.number, name)).collect::<Outcome<_>>()?;
                 written.refused.push(DanglingRelation { relation, missing });
             }
         }
@@ -251,6 +258,7 @@ pub(super) fn add_observations(
     }
     let mut graph = Open::of(unit, user, limits)?;
     let mut missing: Vec<MissingName> = Vec::new();
+    let mut close = near::Missing::default();
     let mut written = Vec::new();
     for new in observations {
         let name = composed(&new.entity);
@@ -258,7 +266,7 @@ pub(super) fn add_observations(
             (Some(id), _) => (id, false),
             (None, Some(entity_type)) => (graph.add_entity(&name, &composed(entity_type))?, true),
             (None, None) => {
-                missing.push(near::missing(unit.db, graph.number, name)?);
+                missing.push(close.of(unit.db, graph.number, name)?);
                 continue;
             }
         };
