@@ -158,6 +158,7 @@ impl App {
                 Arc::clone(&wake),
                 Arc::clone(&wake_deliveries),
             )
+            .with_schedules(Arc::clone(&wakes.schedules))
             .with_default_gateway(default_gateway),
         );
         let outside = outside::open(&config.mcp_servers, &People::new(Arc::clone(&store)), outside::Limits::default())?;

@@ -91,6 +91,7 @@ pub struct Receiver {
     words: Words,
     wake: Arc<Wake>,
     wake_deliveries: Arc<Wake>,
+    wake_schedules: Arc<Wake>,
     rate: Option<DefaultKeyedRateLimiter<PhoneNumber>>,
     checks: AtomicU64,
     default_gateway: Option<String>,
@@ -110,7 +111,26 @@ impl Receiver {
     ) -> Self {
         let rate =
             std::num::NonZeroU32::new(config.external_api.messages_per_minute).map(|limit| RateLimiter::keyed(Quota::per_minute(limit)));
-        Self { store, clock, config, allowed, words, wake, wake_deliveries, rate, checks: AtomicU64::new(0), default_gateway: None }
+        Self {
+            store,
+            clock,
+            config,
+            allowed,
+            words,
+            wake,
+            wake_deliveries,
+            wake_schedules: Arc::default(),
+            rate,
+            checks: AtomicU64::new(0),
+            default_gateway: None,
+        }
+    }
+
+    /// Whom a schedule wakes that is made by a word.
+    #[must_use]
+    pub fn with_schedules(mut self, wake: Arc<Wake>) -> Self {
+        self.wake_schedules = wake;
+        self
     }
 
     /// The gateway by which replies to the API are texted, where they are.
@@ -327,6 +347,7 @@ impl Receiver {
             _ => due,
         };
         let end = super::words::end_of(&new.action);
+        let planned = super::words::planned_by(&new.action);
         let accepted = self.store.accept(new).await?;
         let outcome = match &accepted {
             Accepted::Stored(_) => "stored",
@@ -338,6 +359,9 @@ impl Receiver {
         Ok(match accepted {
             Accepted::Stored(receipt) => {
                 self.wake.at(due);
+                if let Some(planned) = planned {
+                    self.wake_schedules.at(planned);
+                }
                 if end.is_some() {
                     self.wake_deliveries.at(due);
                 }

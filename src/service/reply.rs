@@ -16,7 +16,7 @@ use super::prompt::{self, Budget, Channel, Facts, PromptInput, PromptTemplate};
 use super::recall::Recall;
 use super::summarise::Summariser;
 use super::toolbox::Toolbox;
-use super::wallet::Wallet;
+use super::wallet::{Wallet, daily_limits};
 use super::watch::{Show, Wake, Watch};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -71,8 +71,7 @@ impl Replier {
     /// The limits that hold today.
     #[must_use]
     pub fn daily_limits(&self) -> DailyLimits {
-        let limits = &self.config.limits;
-        DailyLimits { day: self.clock.now().utc_day(), per_person: limits.turns_per_day, all: limits.turns_per_day_all }
+        daily_limits(&self.config, self.clock.now())
     }
 
     /// Answers a turn. `stop` ends it early: the turn is given back as if it had not been leased.

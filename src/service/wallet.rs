@@ -1,9 +1,23 @@
-//! What a turn may cost, held before a model is asked.
+//! What a person may have: turns a day, and what one may cost, held before a model is asked.
 
 use crate::config::Config;
 use crate::domain::ledger::{Credits, Prices, Refill, Usage};
+use crate::domain::time::Timestamp;
 use crate::domain::turn::LeasedTurn;
-use crate::store::{BalanceRules, Reservation, SharedStore, StoreError};
+use crate::store::{BalanceRules, DailyLimits, Reservation, SharedStore, StoreError};
+
+/// How balances are granted; `None` where nobody pays.
+pub(super) fn balance_rules(config: &Config) -> Option<BalanceRules> {
+    let settings = &config.balance;
+    let refill = (settings.refill_credits > 0)
+        .then(|| Refill { credits: Credits(settings.refill_credits), every_millis: i64::from(settings.refill_hours) * 3_600_000 });
+    settings.enabled.then(|| BalanceRules { start: Credits(settings.start_credits), refill })
+}
+
+/// The turns that may begin on the day of that moment.
+pub(super) fn daily_limits(config: &Config, now: Timestamp) -> DailyLimits {
+    DailyLimits { day: now.utc_day(), per_person: config.limits.turns_per_day, all: config.limits.turns_per_day_all }
+}
 
 /// The credits of a turn's person, as far as this turn is concerned.
 pub(super) struct Wallet<'a> {
@@ -20,11 +34,7 @@ impl<'a> Wallet<'a> {
     pub(super) fn new(store: &'a SharedStore, config: &Config, turn: &'a LeasedTurn, prices: Prices) -> Self {
         let sms = &config.sms;
         let segments = if turn.route.is_some() { sms.segments_per_message.saturating_mul(sms.max_messages) } else { 0 };
-        let settings = &config.balance;
-        let refill = (settings.refill_credits > 0)
-            .then(|| Refill { credits: Credits(settings.refill_credits), every_millis: i64::from(settings.refill_hours) * 3_600_000 });
-        let rules = settings.enabled.then(|| BalanceRules { start: Credits(settings.start_credits), refill });
-        Self { store, turn, prices, segments, rules }
+        Self { store, turn, prices, segments, rules: balance_rules(config) }
     }
 
     /// Holds what that many tokens and the segments of a reply cost, in place of what was held before. False when the person has

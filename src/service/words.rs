@@ -13,7 +13,7 @@ use crate::domain::ledger::{Credits, Usage};
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{Refusal, StoredReply, TurnEnd};
-use crate::store::{Action, Consent, Effect, FixedAnswer, NewOutbound, SharedStore, StoreError};
+use crate::store::{Action, Change, Consent, Effect, FixedAnswer, NewOutbound, SharedStore, StoreError};
 
 /// Where a person stands, for `/status` and `users show`.
 pub type Effective = dyn Fn(&crate::domain::user::User) -> (String, String) + Send + Sync;
@@ -142,6 +142,14 @@ impl Words {
 
     fn expiry(&self, now: Timestamp) -> Timestamp {
         now.after(std::time::Duration::from_secs(u64::from(self.config.worker.reply_max_age_hours) * 3600))
+    }
+}
+
+/// When what a message plans runs first, if it plans something.
+pub(super) fn planned_by(action: &Action) -> Option<Timestamp> {
+    match action {
+        Action::Answer { effect: Effect::Change { change: Change::AddSchedule { new, .. }, .. }, .. } => Some(new.next_run),
+        _ => None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::outbox::NewOutbound;
+use super::turns::{BalanceRules, DailyLimits};
 use super::{StoreResult, Timestamp};
 use crate::domain::delivery::ReplyRoute;
 use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
@@ -167,8 +168,12 @@ pub enum RunKind {
     Remind {
         /// The text as sent.
         outgoing: Vec<NewOutbound>,
-        /// What the carrier charges for one segment, taken from the person's balance, where there is one.
+        /// What the carrier charges for one segment.
         segment_price: Credits,
+        /// How balances are granted, where people pay: the segments are taken from the person's. `None`: nobody pays.
+        balance: Option<BalanceRules>,
+        /// Turns that may begin today; the run is one of them.
+        limits: DailyLimits,
     },
     /// It is a turn of the person, to be answered like any other.
     Ask {
@@ -216,12 +221,20 @@ pub trait Schedules {
     /// [`super::StoreError::Unavailable`].
     async fn list_schedules(&self, user_id: UserId, filter: ScheduleFilter) -> StoreResult<Vec<Schedule>>;
 
-    /// Changes a schedule that is as it was read: of that `revision`.
+    /// Changes a schedule that is as it was read: of that `revision`. What it said before is forgotten. One that had finished begins
+    /// again only where the person has fewer than `limit` others that have not finished.
     ///
     /// # Errors
-    /// [`super::StoreError::NotFound`]; [`super::StoreError::Conflict`] when it has changed: read it again;
-    /// [`super::StoreError::Unavailable`].
-    async fn change_schedule(&self, user_id: UserId, id: ScheduleId, revision: i64, changes: Vec<ScheduleChange>) -> StoreResult<Schedule>;
+    /// [`super::StoreError::NotFound`]; [`super::StoreError::Conflict`] when it has changed (read it again), or when there are too
+    /// many; [`super::StoreError::Unavailable`].
+    async fn change_schedule(
+        &self,
+        user_id: UserId,
+        id: ScheduleId,
+        revision: i64,
+        changes: Vec<ScheduleChange>,
+        limit: usize,
+    ) -> StoreResult<Schedule>;
 
     /// Deletes a schedule, and forgets every copy of its text. What its runs said stays where they said it.
     ///
@@ -237,7 +250,9 @@ pub trait Schedules {
     async fn list_due_schedules(&self, limit: usize) -> StoreResult<DueSchedules>;
 
     /// Fires a schedule: its next moment, the record of the run, and what the run makes (an entry and outgoing messages, or a
-    /// turn), all or nothing. A person who is blocked or has opted out gets nothing, and that is recorded.
+    /// turn), all or nothing. A person who is blocked or has opted out gets nothing, and that is recorded;
+    /// so it is with a reminder that is over a daily limit, or costs more than the person has. A question meets those limits when
+    /// its turn begins.
     ///
     /// # Errors
     /// [`super::StoreError::NotFound`] for an extra run of a schedule that does not exist; [`super::StoreError::Unavailable`].

@@ -3,6 +3,7 @@
 //! The trait is [`crate::service::tools::ToolSet`], since the agent loop works with it. Nothing here knows MCP; `mcp` serves the
 //! same sets to outside clients. A tool takes the person from its context and never from its arguments.
 
+mod answers;
 pub mod arguments;
 pub mod memory;
 pub mod outside;

@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::model::estimate_tokens;
 use crate::service::outgoing::outgoing;
+use crate::service::wallet::{balance_rules, daily_limits};
 use crate::store::{Act, DueSchedule, Fired, Firing, Plan, Run, RunKind, StoreError, StoreResult};
 
 /// Firings that wait for the disk at the same time; they share its commits.
@@ -140,7 +141,7 @@ impl Remind {
     }
 
     /// When the quiet hours end that hold such a run back at that moment.
-    fn quiet_until(&self, mode: Mode, user: &User, moment: Timestamp) -> Option<Timestamp> {
+    pub(super) fn quiet_until(&self, mode: Mode, user: &User, moment: Timestamp) -> Option<Timestamp> {
         let hours = user.preferences.quiet_hours.filter(|_hours| mode == Mode::Remind)?;
         hours.end_after(moment, &self.zone_of(user))
     }
@@ -150,8 +151,12 @@ impl Remind {
         let kind = match schedule.mode {
             Mode::Remind => {
                 let expires_at = now.after(Duration::from_secs(u64::from(self.config.worker.reply_max_age_hours) * 3600));
-                let segment_price = if self.config.balance.enabled { Credits(self.config.balance.segment_credits) } else { Credits::ZERO };
-                RunKind::Remind { outgoing: outgoing(&schedule.message, &self.config.sms, &self.clock, expires_at), segment_price }
+                RunKind::Remind {
+                    outgoing: outgoing(&schedule.message, &self.config.sms, &self.clock, expires_at),
+                    segment_price: Credits(self.config.balance.segment_credits),
+                    balance: balance_rules(&self.config),
+                    limits: daily_limits(&self.config, now),
+                }
             }
             Mode::Ask => RunKind::Ask {
                 token_count: estimate_tokens(&schedule.message),

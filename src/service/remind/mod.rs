@@ -157,8 +157,8 @@ impl Remind {
     /// A reminder of one sentence, as it would be made.
     pub(super) fn reminder(&self, zone: Zone, text: &str) -> Result<NewSchedule, RemindError> {
         let now = self.clock.now();
-        let Reminder { when, message } = words::read_reminder(text, now, &zone)?;
-        let same_within = if when.is_once() { SAME_WITHIN } else { Duration::ZERO };
+        let Reminder { when, is_from_now, message } = words::read_reminder(text, now, &zone)?;
+        let same_within = if is_from_now { SAME_WITHIN } else { Duration::ZERO };
         self.checked(None, None, &message, Mode::Remind, (when, zone, same_within), now)
     }
 
@@ -235,6 +235,8 @@ impl Remind {
         if plain.is_empty() && zone.is_none() && asked.when.is_none() {
             return Err(RemindError::Refused("nothing to change; give name, message, mode, when or timezone".to_owned()));
         }
+        // Only of one that is put off is it asked when the person wants no reminders.
+        let user = if zone.is_some() { self.store.find_user(user_id).await? } else { None };
         self.change_as_read(user_id, id, |schedule, now| {
             let mut changes = plain.clone();
             if zone.is_some() || asked.when.is_some() {
@@ -243,7 +245,11 @@ impl Remind {
                     Some(when) => (read(when, now, &zone)?.0, now),
                     None => (schedule.when.clone(), schedule.anchor),
                 };
-                let next_run = self.first_run_from(&when, &zone, anchor, now)?;
+                let put_off = if asked.when.is_none() { self.put_off(schedule, user.as_ref(), now) } else { None };
+                let next_run = match put_off {
+                    Some(end) => end,
+                    None => self.first_run_from(&when, &zone, anchor, now)?,
+                };
                 changes.push(ScheduleChange::Rule { when, zone, anchor, next_run });
             }
             Ok(changes)
@@ -256,6 +262,7 @@ impl Remind {
     /// # Errors
     /// [`RemindError`]: its only time is over; it does not exist.
     pub async fn enable(&self, user_id: UserId, id: ScheduleId) -> Result<Schedule, RemindError> {
+        let user = self.store.find_user(user_id).await?;
         self.change_as_read(user_id, id, |schedule, now| {
             if schedule.next_run.is_some() {
                 return Ok(Vec::new());
@@ -263,10 +270,20 @@ impl Remind {
             let next_run = schedule
                 .when
                 .next_after(&schedule.zone, schedule.anchor, now)
+                .or_else(|| self.put_off(schedule, user.as_ref(), now))
                 .ok_or_else(|| RemindError::Refused("its time is over; give it a new one with schedule_update and `when`".to_owned()))?;
             Ok(vec![ScheduleChange::Enable { next_run }])
         })
         .await
+    }
+
+    /// When a single reminder runs whose time has come, but in quiet hours that still last.
+    fn put_off(&self, schedule: &Schedule, user: Option<&User>, now: Timestamp) -> Option<Timestamp> {
+        let When::Once(at) = schedule.when else { return None };
+        if schedule.finished || schedule.runs > 0 || at > now {
+            return None;
+        }
+        schedule.next_run.or_else(|| self.quiet_until(schedule.mode, user?, at).filter(|end| *end > now))
     }
 
     /// Turns a schedule off.
@@ -315,18 +332,25 @@ impl Remind {
         id: ScheduleId,
         changes: impl Fn(&Schedule, Timestamp) -> Result<Vec<ScheduleChange>, RemindError> + Send,
     ) -> Result<Schedule, RemindError> {
+        let mut refused: Option<(i64, StoreError)> = None;
         for _ in 1..TRIES {
             let schedule = self.get(user_id, id).await?;
+            if let Some((revision, error)) = refused.take()
+                && revision == schedule.revision
+            {
+                // Nobody changed it: it is something else that stands against it.
+                return Err(error.into());
+            }
             let changes = changes(&schedule, self.clock.now())?;
             if changes.is_empty() {
                 return Ok(schedule);
             }
-            match self.store.change_schedule(user_id, id, schedule.revision, changes).await {
+            match self.store.change_schedule(user_id, id, schedule.revision, changes, self.most()).await {
                 Ok(schedule) => {
                     self.announce(&schedule);
                     return Ok(schedule);
                 }
-                Err(StoreError::Conflict { .. }) => {}
+                Err(error @ StoreError::Conflict { .. }) => refused = Some((schedule.revision, error)),
                 Err(error) => return Err(error.into()),
             }
         }

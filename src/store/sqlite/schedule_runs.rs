@@ -8,6 +8,7 @@ use super::rows::{self, request_column};
 use super::schedules::{self, RunOutcome};
 use super::values::TurnKind;
 use super::writer::Unit;
+use super::{turn_end, turns};
 use crate::domain::delivery::ReplyRoute;
 use crate::domain::ids::{ConversationId, OutboundId, TurnId, UserId};
 use crate::domain::ledger::Credits;
@@ -15,7 +16,7 @@ use crate::domain::message::Role;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Timestamp;
-use crate::domain::turn::TurnRequest;
+use crate::domain::turn::{Refusal, TurnRequest};
 use crate::store::{Act, Fired, Firing, Plan, Run, RunKind, StoreError};
 
 /// What is known of the person.
@@ -111,9 +112,21 @@ fn make(unit: &Unit<'_>, schedule: &Schedule, run: &Run) -> Outcome<Made> {
     }
     // Without a number there is no way, whatever the default.
     let route = person.phone.as_ref().and_then(|_phone| person.route.as_ref().or(run.default_route.as_ref()));
-    let conversation = find_conversation(unit, schedule, run, person.phone.as_ref())?;
     let made = match &run.kind {
-        RunKind::Remind { outgoing, segment_price } => {
+        RunKind::Remind { outgoing, segment_price, balance, limits } => {
+            let segments = outgoing.iter().filter(|part| !part.held).map(|part| i64::from(part.segments)).sum();
+            let price = Credits(segment_price.0.saturating_mul(segments));
+            // Without a way to a phone nothing leaves, and nothing is paid.
+            let payment = route.and(*balance).filter(|_rules| price > Credits::ZERO);
+            if let Some(rules) = payment
+                && turn_end::grant_due(unit, user, rules)? < price
+            {
+                return Ok(Made::nothing(RunOutcome::Refused(Refusal::OutOfCredit)));
+            }
+            if let Some(refusal) = turns::count_turn(unit, user, limits)? {
+                return Ok(Made::nothing(RunOutcome::Refused(refusal)));
+            }
+            let conversation = find_conversation(unit, schedule, run, person.phone.as_ref())?;
             add_turn(unit, user, run, conversation, TurnKind::Remind, &TurnRequest::default(), route)?;
             let first = outgoing.first().map(|part| part.id);
             match (route, &person.phone, first) {
@@ -121,8 +134,9 @@ fn make(unit: &Unit<'_>, schedule: &Schedule, run: &Run) -> Outcome<Made> {
                     let turn_id = run.turn_id;
                     let to = Recipient { user_id: user, phone, conversation_id: conversation, turn_id, route, confirmation: false };
                     lanes::add_outgoing(unit, &to, outgoing)?;
-                    let segments = outgoing.iter().filter(|part| !part.held).map(|part| i64::from(part.segments)).sum();
-                    charge(unit, user, run.turn_id, Credits(segment_price.0.saturating_mul(segments)))?;
+                    if payment.is_some() {
+                        charge(unit, user, run.turn_id, price)?;
+                    }
                     Made { outcome: RunOutcome::Texted, turn: Some(run.turn_id), outbound: Some(first), outgoing: outgoing.len() }
                 }
                 _ => Made { outcome: RunOutcome::Stored, turn: Some(run.turn_id), outbound: None, outgoing: 0 },
@@ -130,6 +144,7 @@ fn make(unit: &Unit<'_>, schedule: &Schedule, run: &Run) -> Outcome<Made> {
         }
         RunKind::Ask { token_count, instructions } => {
             let request = TurnRequest { additional_instructions: Some(instructions.clone()), ..TurnRequest::default() };
+            let conversation = find_conversation(unit, schedule, run, person.phone.as_ref())?;
             let number = add_turn(unit, user, run, conversation, TurnKind::Reply, &request, route)?;
             add_text(unit, user, run, conversation, number, *token_count)?;
             Made { outcome: RunOutcome::Asked, turn: Some(run.turn_id), outbound: None, outgoing: 0 }
@@ -222,17 +237,9 @@ fn add_text(unit: &Unit<'_>, user: UserId, run: &Run, conversation: Conversation
     Ok(())
 }
 
-/// Takes what the texts cost from the balance, where there is one.
+/// Takes what the texts cost from the balance, which is as high.
 fn charge(unit: &Unit<'_>, user: UserId, turn: TurnId, credits: Credits) -> Outcome<()> {
-    if credits == Credits::ZERO {
-        return Ok(());
-    }
-    let charged = unit
-        .db
-        .prepare_cached("UPDATE activity SET balance = balance - ?2 WHERE user_id = ?1 AND balance IS NOT NULL")?
-        .execute(params![user, credits])?;
-    if charged > 0 {
-        unit.db.prepare_cached("UPDATE turns SET charge = ?2 WHERE id = ?1")?.execute(params![turn, credits])?;
-    }
+    unit.db.prepare_cached("UPDATE activity SET balance = balance - ?2 WHERE user_id = ?1")?.execute(params![user, credits])?;
+    unit.db.prepare_cached("UPDATE turns SET charge = ?2 WHERE id = ?1")?.execute(params![turn, credits])?;
     Ok(())
 }

@@ -37,10 +37,12 @@ pub(super) enum RunOutcome {
     Missed,
     OptedOut,
     Blocked,
+    /// A limit, or the balance.
+    Refused(Refusal),
 }
 
 impl RunOutcome {
-    const ALL: [Self; 6] = [Self::Texted, Self::Stored, Self::Asked, Self::Missed, Self::OptedOut, Self::Blocked];
+    const PLAIN: [Self; 6] = [Self::Texted, Self::Stored, Self::Asked, Self::Missed, Self::OptedOut, Self::Blocked];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -50,12 +52,13 @@ impl RunOutcome {
             Self::Missed => "missed",
             Self::OptedOut => "opted-out",
             Self::Blocked => "blocked",
+            Self::Refused(refusal) => refusal.as_str(),
         }
     }
 
     /// Whether it is known at once that it came to nothing.
     pub(super) const fn is_failure(self) -> bool {
-        matches!(self, Self::Missed | Self::OptedOut | Self::Blocked)
+        matches!(self, Self::Missed | Self::OptedOut | Self::Blocked | Self::Refused(_))
     }
 }
 
@@ -68,7 +71,8 @@ impl ToSql for RunOutcome {
 impl FromSql for RunOutcome {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let word = value.as_str()?;
-        let found = Self::ALL.into_iter().find(|outcome| outcome.as_str() == word);
+        let found = Self::PLAIN.into_iter().find(|outcome| outcome.as_str() == word);
+        let found = found.or_else(|| Refusal::parse(word).map(Self::Refused));
         found.ok_or_else(|| FromSqlError::Other(format!("{word:?} is no outcome of a run").into()))
     }
 }
@@ -158,6 +162,7 @@ fn result(outcome: RunOutcome, row: &Row<'_>) -> rusqlite::Result<RunResult> {
         RunOutcome::Missed => RunResult::Missed,
         RunOutcome::OptedOut => RunResult::OptedOut,
         RunOutcome::Blocked => RunResult::Blocked,
+        RunOutcome::Refused(refusal) => RunResult::Refused(refusal),
         RunOutcome::Texted => {
             let error: Option<String> = row.get(24)?;
             match row.get::<_, Option<OutboundState>>(23)? {
@@ -206,10 +211,7 @@ pub(super) fn add(unit: &Unit<'_>, user: UserId, new: &NewSchedule, limit: usize
     if let Some(equal) = held.iter().find(|schedule| schedule.enabled && !schedule.finished && is_equal(schedule, new)) {
         return Ok(AddedSchedule { schedule: equal.clone(), is_new: false });
     }
-    if held.iter().filter(|schedule| !schedule.finished).count() >= limit {
-        let reason = format!("there are {limit} schedules already, which is the most; delete one that is no longer needed");
-        return Err(StoreError::Conflict { reason }.into());
-    }
+    check_room(&held, limit)?;
     let id = next_id(unit, user)?;
     unit.db
         .prepare_cached(
@@ -239,6 +241,15 @@ pub(super) fn add(unit: &Unit<'_>, user: UserId, new: &NewSchedule, limit: usize
     Ok(AddedSchedule { schedule: get(unit.db, user, id)?, is_new: true })
 }
 
+/// Whether there is room for one more that has not finished.
+fn check_room(held: &[Schedule], limit: usize) -> Outcome<()> {
+    if held.iter().filter(|schedule| !schedule.finished).count() >= limit {
+        let reason = format!("there are {limit} schedules already, which is the most; delete one that is no longer needed");
+        return Err(StoreError::Conflict { reason }.into());
+    }
+    Ok(())
+}
+
 fn is_equal(schedule: &Schedule, new: &NewSchedule) -> bool {
     let same_rule = match (&schedule.when, &new.when) {
         (When::Once(one), When::Once(other)) => one.since(*other).max(other.since(*one)) <= new.same_within,
@@ -263,13 +274,24 @@ fn next_id(unit: &Unit<'_>, user: UserId) -> Outcome<ScheduleId> {
 }
 
 /// Changes a schedule that is as it was read.
-pub(super) fn change(unit: &Unit<'_>, user: UserId, id: ScheduleId, revision: i64, changes: &[ScheduleChange]) -> Outcome<Schedule> {
+pub(super) fn change(
+    unit: &Unit<'_>,
+    user: UserId,
+    id: ScheduleId,
+    revision: i64,
+    changes: &[ScheduleChange],
+    limit: usize,
+) -> Outcome<Schedule> {
     let mut schedule = get(unit.db, user, id)?;
     if schedule.revision != revision {
         return Err(StoreError::Conflict { reason: "the schedule was changed meanwhile; read it again".to_owned() }.into());
     }
+    let was_finished = schedule.finished;
     for change in changes {
         apply(&mut schedule, change);
+    }
+    if was_finished && !schedule.finished {
+        check_room(&list(unit.db, user, ScheduleFilter::All)?, limit)?;
     }
     unit.db
         .prepare_cached(

@@ -22,8 +22,21 @@ impl Schedules for SqliteStore {
         self.read(move |db| schedules::list(db, user_id, filter)).await
     }
 
-    async fn change_schedule(&self, user_id: UserId, id: ScheduleId, revision: i64, changes: Vec<ScheduleChange>) -> StoreResult<Schedule> {
-        self.write(Urgency::Other, move |unit| schedules::change(unit, user_id, id, revision, &changes)).await
+    async fn change_schedule(
+        &self,
+        user_id: UserId,
+        id: ScheduleId,
+        revision: i64,
+        changes: Vec<ScheduleChange>,
+        limit: usize,
+    ) -> StoreResult<Schedule> {
+        let replaces_text = changes.iter().any(|change| matches!(change, ScheduleChange::Name(_) | ScheduleChange::Message(_)));
+        let changed = self.write(Urgency::Other, move |unit| schedules::change(unit, user_id, id, revision, &changes, limit)).await?;
+        if replaces_text {
+            // The log still holds what it said before.
+            self.progress.forget();
+        }
+        Ok(changed)
     }
 
     async fn delete_schedule(&self, user_id: UserId, id: ScheduleId) -> StoreResult<()> {

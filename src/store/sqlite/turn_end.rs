@@ -69,22 +69,28 @@ pub(super) fn held(unit: &Unit<'_>, lease: &TurnLease) -> Outcome<Turn> {
 /// Holds credits for a turn.
 pub(super) fn reserve(unit: &Unit<'_>, lease: &TurnLease, rules: BalanceRules, credits: Credits) -> Outcome<Reservation> {
     let turn = held(unit, lease)?;
+    let before = Credits(turn.reserved);
+    let balance = grant_due(unit, lease.user_id, rules)?.plus(before);
+    let enough = balance >= credits;
+    let held = if enough { credits } else { before };
+    unit.db.prepare_cached("UPDATE activity SET balance = ?2 WHERE user_id = ?1")?.execute(params![lease.user_id, balance.minus(held)])?;
+    unit.db.prepare_cached("UPDATE turns SET reserved = ?2 WHERE number = ?1")?.execute(params![turn.number, held])?;
+    Ok(if enough { Reservation::Held } else { Reservation::Insufficient { balance } })
+}
+
+/// Grants a person what is due; returns what they have then.
+pub(super) fn grant_due(unit: &Unit<'_>, user: UserId, rules: BalanceRules) -> Outcome<Credits> {
     let (balance, refilled_at): (Option<Credits>, Option<Timestamp>) = unit
         .db
         .prepare_cached("SELECT balance, refilled_at FROM activity WHERE user_id = ?1")?
-        .query_row([lease.user_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .query_row([user], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (balance, refilled_at) = grant(balance, refilled_at, rules, unit.now);
-    let before = Credits(turn.reserved);
-    let balance = balance.plus(before);
-    let enough = balance >= credits;
-    let held = if enough { credits } else { before };
     unit.db.prepare_cached("UPDATE activity SET balance = ?2, refilled_at = ?3 WHERE user_id = ?1")?.execute(params![
-        lease.user_id,
-        balance.minus(held),
+        user,
+        balance,
         refilled_at
     ])?;
-    unit.db.prepare_cached("UPDATE turns SET reserved = ?2 WHERE number = ?1")?.execute(params![turn.number, held])?;
-    Ok(if enough { Reservation::Held } else { Reservation::Insufficient { balance } })
+    Ok(balance)
 }
 
 /// What is due is granted: the start to whoever has no balance, and one refill when a period has gone by. Periods in which

@@ -228,7 +228,7 @@ fn begin(unit: &Unit<'_>, turn: &Turn) -> Outcome<()> {
 }
 
 /// Counts a turn that begins, unless it is over a limit.
-fn count_turn(unit: &Unit<'_>, user: UserId, limits: &DailyLimits) -> Outcome<Option<Refusal>> {
+pub(super) fn count_turn(unit: &Unit<'_>, user: UserId, limits: &DailyLimits) -> Outcome<Option<Refusal>> {
     if limits.per_person == 0 && limits.all == 0 {
         return Ok(None);
     }

@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Serialize;
 use serde_json::Value;
 
 use self::shapes::{
@@ -17,6 +16,7 @@ use self::shapes::{
     EntitiesWritten, EntityShape, FindRelated, GraphAnswer, Newest, NoArguments, NotFound, OpenNodes, ReadGraph, RefusedRelation,
     RelationFound, RelationShape, Relations, RelationsAnswer, SearchNodes, StatsAnswer, TypeCount, detail,
 };
+use super::answers::{result, sentence, unreachable};
 use super::arguments::{ToolList, tool};
 use crate::domain::graph::Detail;
 use crate::domain::ids::UserId;
@@ -357,25 +357,10 @@ fn join(first: String, second: Option<String>) -> String {
     }
 }
 
-fn result(value: &impl Serialize) -> Result<ToolOutcome, ToolOutcome> {
-    serde_json::to_value(value).map(ToolOutcome::of).map_err(|error| ToolOutcome::error(format!("The result cannot be written: {error}.")))
-}
-
 /// What went wrong, for a model: a sentence.
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to `map_err`")]
 fn failed(error: StoreError) -> ToolOutcome {
-    if matches!(error, StoreError::Unavailable { .. } | StoreError::Corrupt { .. }) {
-        // Files and causes are the host's business.
-        tracing::warn!(%error, "the memory could not be used");
-        return ToolOutcome::error("The memory cannot be reached now; nothing was changed. Try again later.");
-    }
-    ToolOutcome::error(sentence(&error.to_string()))
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
+    unreachable("the memory", &error).unwrap_or_else(|| ToolOutcome::error(sentence(&error.to_string())))
 }
 
 /// A part of a URI as the text that it stands for; `None` when it stands for none.

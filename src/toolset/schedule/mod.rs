@@ -5,11 +5,11 @@ mod shapes;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Serialize;
 use serde_json::Value;
 
 use self::shapes::{CreateArguments, Created, Deleted, IdArguments, ListArguments, Listed, ModeWord, One, StatusWord, UpdateArguments};
 pub use self::shapes::{ScheduleShape, WhenShape};
+use super::answers::{result, unreachable};
 use super::arguments::{ToolList, tool};
 use crate::domain::ids::UserId;
 use crate::domain::schedule::{Mode, Schedule, ScheduleId};
@@ -74,10 +74,10 @@ impl ScheduleTools {
                     "schedule_run_now" => self.remind.run_now(user, id).await,
                     _ => {
                         self.remind.delete(user, id).await.map_err(|error| failure(&error, Some(id)))?;
-                        return Ok(outcome(&Deleted { deleted: id.0 }));
+                        return result(&Deleted { deleted: id.0 });
                     }
                 };
-                Ok(one(&schedule.map_err(|error| failure(&error, Some(id)))?))
+                one(&schedule.map_err(|error| failure(&error, Some(id)))?)
             }
             other => Err(self.tools.unknown(other)),
         }
@@ -93,7 +93,7 @@ impl ScheduleTools {
             zone: timezone,
         };
         let added = self.remind.create(context.user_id, context.conversation_id, asked).await.map_err(|error| failure(&error, None))?;
-        Ok(outcome(&Created { schedule: ScheduleShape::from(&added.schedule), created: added.is_new }))
+        result(&Created { schedule: ScheduleShape::from(&added.schedule), created: added.is_new })
     }
 
     async fn update(&self, user: UserId, arguments: UpdateArguments) -> Result<ToolOutcome, ToolOutcome> {
@@ -101,7 +101,7 @@ impl ScheduleTools {
         let when = when.map(shapes::WhenArgument::asked).transpose().map_err(ToolOutcome::error)?;
         let asked = ChangeAsked { name, message, mode: mode.map(ModeWord::into), when, zone: timezone };
         let id = ScheduleId(id);
-        Ok(one(&self.remind.change(user, id, asked).await.map_err(|error| failure(&error, Some(id)))?))
+        one(&self.remind.change(user, id, asked).await.map_err(|error| failure(&error, Some(id)))?)
     }
 
     async fn list(&self, user: UserId, arguments: ListArguments) -> Result<ToolOutcome, ToolOutcome> {
@@ -109,7 +109,7 @@ impl ScheduleTools {
         if arguments.status != Some(StatusWord::All) {
             schedules.retain(|schedule| !schedule.finished);
         }
-        Ok(outcome(&listed(&schedules)))
+        result(&listed(&schedules))
     }
 }
 
@@ -144,24 +144,19 @@ fn listed(schedules: &[Schedule]) -> Listed {
     Listed { schedules: schedules.iter().map(ScheduleShape::from).collect() }
 }
 
-fn one(schedule: &Schedule) -> ToolOutcome {
-    outcome(&One { schedule: ScheduleShape::from(schedule) })
-}
-
-/// A result as the outcome of a call.
-fn outcome<R: Serialize>(result: &R) -> ToolOutcome {
-    match serde_json::to_value(result) {
-        Ok(value) => ToolOutcome::of(value),
-        Err(error) => ToolOutcome::error(format!("the result could not be written: {error}")),
-    }
+fn one(schedule: &Schedule) -> Result<ToolOutcome, ToolOutcome> {
+    result(&One { schedule: ScheduleShape::from(schedule) })
 }
 
 /// What went wrong, in words that say what to do.
 fn failure(error: &RemindError, id: Option<ScheduleId>) -> ToolOutcome {
-    ToolOutcome::error(match (error, id) {
+    match (error, id) {
         (RemindError::Store(StoreError::NotFound { .. }), Some(id)) => {
-            format!("There is no schedule {id}; schedule_list shows those that there are.")
+            ToolOutcome::error(format!("There is no schedule {id}; schedule_list shows those that there are."))
         }
-        _ => format!("Nothing was done: {error}."),
-    })
+        (RemindError::Store(cause), _) => {
+            unreachable("the schedules", cause).unwrap_or_else(|| ToolOutcome::error(format!("Nothing was done: {cause}.")))
+        }
+        _ => ToolOutcome::error(format!("Nothing was done: {error}.")),
+    }
 }

@@ -5,7 +5,6 @@ mod shapes;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Serialize;
 use serde_json::Value;
 
 pub use self::shapes::TodoShape;
@@ -13,12 +12,13 @@ use self::shapes::{
     AddArguments, Added, Changed, Deleted, Figures, Items, LIMIT, ListArguments, NameArguments, NoArguments, SearchArguments, StatusWord,
     UpdateArguments,
 };
+use super::answers::{result, sentence, unreachable};
 use super::arguments::{ToolList, tool};
 use crate::domain::ids::UserId;
 use crate::domain::todo::{Due, Priority, Todo, TodoChange, TodoId, TodoState};
 use crate::service::todos::{ItemName, TodoError, Todos, Wanted};
 use crate::service::tools::{JsonObject, ResourceDefinition, ToolContext, ToolDefinition, ToolHints, ToolOutcome, ToolSet};
-use crate::store::{ChangedTodo, NewTodo, Page, PageRequest, StoreError, StoreResult};
+use crate::store::{ChangedTodo, NewTodo, Page, PageRequest, StoreResult};
 
 /// Bytes of items in one answer; longer pages are cut, and say where they go on.
 const ANSWER_BYTES: usize = 64 * 1024;
@@ -232,20 +232,12 @@ fn changed(changed: &ChangedTodo) -> Result<ToolOutcome, ToolOutcome> {
     result(&Changed { todo: TodoShape::from(&changed.todo), changed: changed.changed })
 }
 
-fn result(value: &impl Serialize) -> Result<ToolOutcome, ToolOutcome> {
-    serde_json::to_value(value).map(ToolOutcome::of).map_err(|error| ToolOutcome::error(format!("The result cannot be written: {error}.")))
-}
-
 /// What went wrong, for a model: a sentence.
 fn failed(error: impl Into<TodoError>) -> ToolOutcome {
     let error = error.into();
-    if let TodoError::Store(cause @ (StoreError::Unavailable { .. } | StoreError::Corrupt { .. })) = &error {
-        // Files and causes are the host's business.
-        tracing::warn!(error = %cause, "the todo list could not be used");
-        return ToolOutcome::error("The todo list cannot be reached now; nothing was changed. Try again later.");
-    }
-    let text = error.to_string();
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    ToolOutcome::error(format!("{first}{}.", letters.as_str()))
+    let unreachable = match &error {
+        TodoError::Store(cause) => unreachable("the todo list", cause),
+        _ => None,
+    };
+    unreachable.unwrap_or_else(|| ToolOutcome::error(sentence(&error.to_string())))
 }

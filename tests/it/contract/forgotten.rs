@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use scrubjay::domain::graph::{NewEntity, ObservationId, Relation};
 use scrubjay::domain::ids::UserId;
-use scrubjay::store::{NamedObservation, PageRequest};
+use scrubjay::domain::schedule::{Mode, When, Zone};
+use scrubjay::domain::todo::TodoChange;
+use scrubjay::store::{NamedObservation, NewSchedule, NewTodo, PageRequest, ScheduleChange};
 
 use super::fixture::{ANN, BOB, Fixture};
 use super::graph::{LIMITS, new, relation};
@@ -77,6 +79,37 @@ fn what_was_forgotten_is_in_no_file() {
         assert_forgotten(&f, "all at once");
         f.store.close().await;
         assert_eq!(traces(&f.settings.path), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn what_a_text_said_before_it_was_replaced_is_in_no_file() {
+    super::run("sqlite", |f| async move {
+        let user = f.texted(ANN, "x").await.user_id;
+        let secret = "the word is qzxjvkwq".to_owned();
+        let new = NewTodo { text: secret.clone(), category: None, priority: None, due: None, parent: None };
+        let todo = f.store.add_todo(user, new, 10).await.unwrap().todo;
+        assert!(!traces(&f.settings.path).is_empty(), "the test can see it");
+        f.store.change_todo(user, todo.id, vec![TodoChange::Text("buy milk".to_owned())]).await.unwrap();
+        assert_forgotten(&f, "an item");
+
+        let at = f.clock.now().after(Duration::from_mins(5));
+        let new = NewSchedule {
+            name: secret.clone(),
+            message: secret,
+            mode: Mode::Remind,
+            when: When::Once(at),
+            zone: Zone::utc(),
+            anchor: at,
+            next_run: at,
+            conversation_id: None,
+            same_within: Duration::ZERO,
+        };
+        let made = f.store.add_schedule(user, new, 10).await.unwrap().schedule;
+        assert!(!traces(&f.settings.path).is_empty(), "the test can see it");
+        let changes = vec![ScheduleChange::Name("drink".to_owned()), ScheduleChange::Message("drink".to_owned())];
+        f.store.change_schedule(user, made.id, made.revision, changes, 10).await.unwrap();
+        assert_forgotten(&f, "a schedule");
     });
 }
 

@@ -188,6 +188,9 @@ contract! {
         a_run_finds_its_conversation,
         another_persons_schedules_are_out_of_reach,
         what_reminders_cost_is_taken_from_the_balance,
+        a_reminder_that_cannot_be_paid_is_not_sent,
+        reminders_are_turns_of_the_day,
+        what_had_finished_begins_again_only_where_there_is_room,
     }
     todos {
         an_item_comes_back_as_it_was_written,

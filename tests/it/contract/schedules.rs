@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use scrubjay::domain::delivery::ReplyRoute;
 use scrubjay::domain::ids::{ConversationId, UserId};
-use scrubjay::domain::ledger::Credits;
+use scrubjay::domain::ledger::{Credits, Refill};
 use scrubjay::domain::message::Role;
 use scrubjay::domain::schedule::{Days, Interval, Mode, RunResult, Schedule, ScheduleId, Unit, Weekday, When, Zone};
 use scrubjay::domain::time::Timestamp;
 use scrubjay::domain::turn::Refusal;
 use scrubjay::domain::user::PreferenceChange;
 use scrubjay::store::{
-    Act, Action, Consent, DeliveryOutcome, Fired, Firing, NewSchedule, Plan, Run, RunKind, ScheduleChange, ScheduleFilter, StoreError,
-    TurnOutcome, TurnRelease,
+    Act, Action, BalanceRules, Consent, DailyLimits, DeliveryOutcome, Fired, Firing, NewSchedule, Plan, Run, RunKind, ScheduleChange,
+    ScheduleFilter, StoreError, TurnOutcome, TurnRelease,
 };
 
-use super::fixture::{ANN, BOB, Fixture, NOON, other_owner};
+use super::fixture::{ANN, BOB, Fixture, NOON, limits, no_limits, other_owner};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -48,7 +48,9 @@ async fn added(f: &Fixture, user: UserId, new: NewSchedule) -> Schedule {
 /// What a run of a schedule makes.
 fn run(f: &Fixture, schedule: &Schedule) -> Run {
     let kind = match schedule.mode {
-        Mode::Remind => RunKind::Remind { outgoing: f.outgoing(&[&schedule.message]), segment_price: Credits(5) },
+        Mode::Remind => {
+            RunKind::Remind { outgoing: f.outgoing(&[&schedule.message]), segment_price: Credits(5), balance: None, limits: no_limits() }
+        }
         Mode::Ask => RunKind::Ask { token_count: 3, instructions: "planned".to_owned() },
     };
     Run {
@@ -129,7 +131,7 @@ pub(super) async fn an_equal_schedule_is_not_doubled(f: Fixture) {
     added(&f, ann, daily("Pills")).await;
     added(&f, ann, NewSchedule { zone: zone("UTC"), ..daily("pills") }).await;
     added(&f, ann, NewSchedule { mode: Mode::Ask, ..daily("pills") }).await;
-    f.store.change_schedule(ann, pills.id, pills.revision, vec![ScheduleChange::Disable]).await.unwrap();
+    f.store.change_schedule(ann, pills.id, pills.revision, vec![ScheduleChange::Disable], 50).await.unwrap();
     added(&f, ann, daily("pills")).await;
     // Another person's is their own.
     let (bob, _) = somebody(&f, BOB).await;
@@ -166,15 +168,15 @@ pub(super) async fn changes_are_partial_and_made_to_what_was_read(f: Fixture) {
     let (ann, _) = somebody(&f, ANN).await;
     let made = added(&f, ann, new("stretch", 20)).await;
     let changes = vec![ScheduleChange::Name("legs".to_owned()), ScheduleChange::Mode(Mode::Ask)];
-    let changed = f.store.change_schedule(ann, made.id, made.revision, changes).await.unwrap();
+    let changed = f.store.change_schedule(ann, made.id, made.revision, changes, 50).await.unwrap();
     assert_eq!((changed.name.as_str(), changed.mode, changed.message.as_str()), ("legs", Mode::Ask, "stretch"));
     assert_eq!((changed.next_run, &changed.when), (made.next_run, &made.when));
-    let stale = f.store.change_schedule(ann, made.id, made.revision, vec![ScheduleChange::Disable]).await;
+    let stale = f.store.change_schedule(ann, made.id, made.revision, vec![ScheduleChange::Disable], 50).await;
     assert!(matches!(stale, Err(StoreError::Conflict { .. })), "{stale:?}");
     // A firing of what was read before the change does not happen.
     assert_eq!(f.store.fire_schedule(planned(&f, &made, None)).await.unwrap(), Fired::Lost);
 
-    let off = f.store.change_schedule(ann, made.id, changed.revision, vec![ScheduleChange::Disable]).await.unwrap();
+    let off = f.store.change_schedule(ann, made.id, changed.revision, vec![ScheduleChange::Disable], 50).await.unwrap();
     assert_eq!((off.enabled, off.next_run, off.finished), (false, None, false));
     let rule = |minutes| ScheduleChange::Rule {
         when: When::Every(Interval::new(5, Unit::Minutes).unwrap()),
@@ -182,14 +184,17 @@ pub(super) async fn changes_are_partial_and_made_to_what_was_read(f: Fixture) {
         anchor: NOON,
         next_run: NOON.after(MINUTE * minutes),
     };
-    let off = f.store.change_schedule(ann, made.id, off.revision, vec![rule(5)]).await.unwrap();
+    let off = f.store.change_schedule(ann, made.id, off.revision, vec![rule(5)], 50).await.unwrap();
     assert_eq!((off.enabled, off.next_run, off.zone.name()), (false, None, "UTC"), "what is off stays off");
-    let on =
-        f.store.change_schedule(ann, made.id, off.revision, vec![ScheduleChange::Enable { next_run: NOON.after(MINUTE) }]).await.unwrap();
+    let on = f
+        .store
+        .change_schedule(ann, made.id, off.revision, vec![ScheduleChange::Enable { next_run: NOON.after(MINUTE) }], 50)
+        .await
+        .unwrap();
     assert_eq!((on.enabled, on.next_run), (true, Some(NOON.after(MINUTE))));
     let over = fired(&f, planned(&f, &on, None)).await;
     assert_eq!((over.enabled, over.finished, over.next_run), (false, true, None));
-    let again = f.store.change_schedule(ann, made.id, over.revision, vec![rule(10)]).await.unwrap();
+    let again = f.store.change_schedule(ann, made.id, over.revision, vec![rule(10)], 50).await.unwrap();
     assert_eq!((again.enabled, again.finished, again.next_run), (true, false, Some(NOON.after(MINUTE * 10))), "what was over begins again");
 }
 
@@ -201,7 +206,7 @@ pub(super) async fn what_is_due_is_found_for_everybody_the_longest_due_first(f: 
     added(&f, ann, new("second", 2)).await;
     added(&f, bob, new("first", 1)).await;
     let off = added(&f, bob, new("off", 1)).await;
-    f.store.change_schedule(bob, off.id, off.revision, vec![ScheduleChange::Disable]).await.unwrap();
+    f.store.change_schedule(bob, off.id, off.revision, vec![ScheduleChange::Disable], 50).await.unwrap();
     added(&f, ann, new("third", 30)).await;
     let due = f.store.list_due_schedules(10).await.unwrap();
     assert_eq!((due.due.len(), due.next_due), (0, Some(NOON.after(MINUTE))));
@@ -442,14 +447,14 @@ pub(super) async fn another_persons_schedules_are_out_of_reach(f: Fixture) {
     let made = added(&f, ann, new("a secret", 1)).await;
     assert!(f.store.find_schedule(bob, made.id).await.unwrap().is_none());
     assert!(f.store.list_schedules(bob, ScheduleFilter::All).await.unwrap().is_empty());
-    let changed = f.store.change_schedule(bob, made.id, made.revision, vec![ScheduleChange::Disable]).await;
+    let changed = f.store.change_schedule(bob, made.id, made.revision, vec![ScheduleChange::Disable], 50).await;
     assert!(matches!(changed, Err(StoreError::NotFound { .. })));
     assert!(matches!(f.store.delete_schedule(bob, made.id).await, Err(StoreError::NotFound { .. })));
     let forged = Firing { user_id: bob, ..planned(&f, &made, None) };
     assert_eq!(f.store.fire_schedule(forged.clone()).await.unwrap(), Fired::Lost);
     assert!(matches!(f.store.fire_schedule(Firing { plan: Plan::Extra, ..forged }).await, Err(StoreError::NotFound { .. })));
     assert_eq!(find(&f, &made).await, made);
-    let idle = f.store.lease_turns(&other_owner(), 10, &super::fixture::no_limits()).await.unwrap();
+    let idle = f.store.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap();
     assert!(idle.work.is_empty() && f.send_all().await.is_empty());
 }
 
@@ -460,9 +465,10 @@ pub(super) async fn what_reminders_cost_is_taken_from_the_balance(f: Fixture) {
     f.drain().await;
     let made = added(&f, ann, new("stretch", 1)).await;
     let mut firing = planned(&f, &made, None);
-    if let Act::Run(Run { kind: RunKind::Remind { outgoing, .. }, .. }) = &mut firing.act {
+    if let Act::Run(Run { kind: RunKind::Remind { outgoing, balance, .. }, .. }) = &mut firing.act {
         *outgoing = f.outgoing(&["one", "two", "three"]);
         outgoing[2].held = true;
+        *balance = Some(BalanceRules { start: Credits(0), refill: None });
     }
     fired(&f, firing).await;
     assert_eq!(
@@ -470,4 +476,79 @@ pub(super) async fn what_reminders_cost_is_taken_from_the_balance(f: Fixture) {
         Some(Credits(90)),
         "two segments of 5; what is held costs when it goes"
     );
+}
+
+/// One more run of a reminder of one segment, which costs 5.
+async fn extra(f: &Fixture, made: &Schedule, rules: Option<BalanceRules>, today: DailyLimits) -> Option<RunResult> {
+    let mut run = run(f, made);
+    if let RunKind::Remind { balance, limits, .. } = &mut run.kind {
+        (*balance, *limits) = (rules, today);
+    }
+    let firing = Firing { user_id: made.user_id, schedule_id: made.id, plan: Plan::Extra, act: Act::Run(run) };
+    fired(f, firing).await.last_result
+}
+
+pub(super) async fn a_reminder_that_cannot_be_paid_is_not_sent(f: Fixture) {
+    let mut first = f.text(ANN, "hello");
+    first.person.start_credits = Some(Credits(7));
+    let receipt = f.stored(first).await;
+    let ann = receipt.user_id;
+    f.drain().await;
+    f.send_all().await;
+    let made = added(&f, ann, new("stretch", 20)).await;
+    let rules = BalanceRules { start: Credits(100), refill: Some(Refill { credits: Credits(4), every_millis: 60_000 }) };
+    let balance = async || f.store.find_user(ann).await.unwrap().unwrap().balance;
+    assert_eq!(extra(&f, &made, Some(rules), no_limits()).await, Some(RunResult::Sending));
+    assert_eq!((f.send_all().await, balance().await), (vec!["stretch".to_owned()], Some(Credits(2))));
+    let before = f.said(receipt).await;
+    assert_eq!(extra(&f, &made, Some(rules), no_limits()).await, Some(RunResult::Refused(Refusal::OutOfCredit)));
+    let refused = find(&f, &made).await;
+    assert_eq!((refused.runs, refused.failures, refused.last_result), (2, 1, Some(RunResult::Refused(Refusal::OutOfCredit))));
+    assert_eq!((f.send_all().await.len(), balance().await), (0, Some(Credits(2))), "nothing is sent and nothing taken");
+    assert_eq!(f.said(receipt).await, before, "nor is it said anywhere");
+    // What is due is granted first, as for any turn.
+    f.advance(60_000);
+    assert_eq!(extra(&f, &made, Some(rules), no_limits()).await, Some(RunResult::Sending));
+    assert_eq!(balance().await, Some(Credits(1)));
+    // Where nobody pays, it is sent.
+    assert_eq!(extra(&f, &made, None, no_limits()).await, Some(RunResult::Sending));
+    assert_eq!(balance().await, Some(Credits(1)));
+}
+
+pub(super) async fn reminders_are_turns_of_the_day(f: Fixture) {
+    let (ann, _) = somebody(&f, ANN).await;
+    let (bob, _) = somebody(&f, BOB).await;
+    f.send_all().await;
+    let made = added(&f, ann, new("stretch", 20)).await;
+    let his = added(&f, bob, new("drink", 20)).await;
+    for expected in [RunResult::Sending, RunResult::Sending, RunResult::Refused(Refusal::PersonLimit)] {
+        assert_eq!(extra(&f, &made, None, limits(2, 3)).await, Some(expected));
+    }
+    assert_eq!(extra(&f, &his, None, limits(2, 3)).await, Some(RunResult::Sending));
+    assert_eq!(extra(&f, &his, None, limits(2, 3)).await, Some(RunResult::Refused(Refusal::TotalLimit)));
+    assert_eq!(f.send_all().await.len(), 3);
+    assert_eq!((find(&f, &made).await.failures, find(&f, &his).await.failures), (1, 1));
+    let tomorrow = DailyLimits { day: "2026-11-23".to_owned(), ..limits(2, 3) };
+    assert_eq!(extra(&f, &made, None, tomorrow).await, Some(RunResult::Sending));
+}
+
+pub(super) async fn what_had_finished_begins_again_only_where_there_is_room(f: Fixture) {
+    let (ann, _) = somebody(&f, ANN).await;
+    let over = added(&f, ann, new("over", 1)).await;
+    let over = fired(&f, planned(&f, &over, None)).await;
+    let off = added(&f, ann, new("off", 2)).await;
+    let off = f.store.change_schedule(ann, off.id, off.revision, vec![ScheduleChange::Disable], 1).await.unwrap();
+    let at = NOON.after(MINUTE * 9);
+    let rule = ScheduleChange::Rule { when: When::Once(at), zone: zone("UTC"), anchor: NOON, next_run: at };
+    for change in [rule, ScheduleChange::Enable { next_run: at }] {
+        let full = f.store.change_schedule(ann, over.id, over.revision, vec![change.clone()], 1).await;
+        assert!(matches!(&full, Err(StoreError::Conflict { reason }) if reason.contains("1 schedules")), "{full:?}");
+        assert_eq!(find(&f, &over).await, over);
+    }
+    // What is only off has its room; so has a change of words.
+    f.store.change_schedule(ann, off.id, off.revision, vec![ScheduleChange::Enable { next_run: at }], 1).await.unwrap();
+    let named = vec![ScheduleChange::Name("past".to_owned())];
+    let over = f.store.change_schedule(ann, over.id, over.revision, named, 1).await.unwrap();
+    let again = f.store.change_schedule(ann, over.id, over.revision, vec![ScheduleChange::Enable { next_run: at }], 2).await.unwrap();
+    assert_eq!((again.finished, again.next_run), (false, Some(at)));
 }

@@ -346,3 +346,82 @@ async fn a_reminder_is_made_of_one_sentence() {
     assert_eq!(bench.worked().await, ["stretch"]);
     assert_eq!(bench.app.people.list(PageRequest::first(10)).await.unwrap().items.len(), 1);
 }
+
+#[tokio::test]
+async fn reminders_are_within_the_persons_turns_and_credits() {
+    let bench = bench(|config| {
+        config.balance.enabled = true;
+        config.balance.start_credits = 25;
+        config.balance.segment_credits = 10;
+        config.limits.turns_per_day = 4;
+    })
+    .await;
+    // Their first text is a word of ours, which is no turn and costs nothing.
+    bench.exchange(ADA, "/remind every 30 minutes to stretch").await;
+    let ada = bench.who(ADA).await;
+    let mut sent = Vec::new();
+    for _ in 0..3 {
+        bench.clock.advance(Duration::from_mins(30));
+        sent.extend(bench.worked().await);
+    }
+    assert_eq!(sent, ["stretch", "stretch"]);
+    assert_eq!(bench.balance(ADA).await.map(|credits| credits.0), Some(5), "it never falls below zero");
+    let shown = bench.done(ada, "schedule_run_now", json!({"id": 1})).await;
+    assert_eq!(shown["schedule"]["lastResult"], json!("refused: out-of-credit"));
+    assert!(bench.worked().await.is_empty());
+
+    let bench = self::bench(|config| config.limits.turns_per_day = 2).await;
+    bench.exchange(ADA, "/remind every 30 minutes to stretch").await;
+    let ada = bench.who(ADA).await;
+    for result in ["being sent", "being sent", "refused: person-limit"] {
+        let shown = bench.done(ada, "schedule_run_now", json!({"id": 1})).await;
+        assert_eq!(shown["schedule"]["lastResult"], json!(result));
+    }
+    assert_eq!(bench.worked().await.len(), 2);
+}
+
+#[tokio::test]
+async fn times_of_the_clock_two_minutes_apart_are_two_reminders() {
+    let bench = bench(|_| {}).await;
+    let ada = bench.somebody(ADA).await;
+    for sentence in ["tomorrow at 9:00 drink", "tomorrow at 9:02 drink", "tomorrow at 9:01 to drink"] {
+        assert!(bench.app.remind.create_from_words(ada, None, sentence).await.unwrap().is_new, "{sentence}");
+    }
+    assert!(!bench.app.remind.create_from_words(ada, None, "drink tomorrow at 9:01").await.unwrap().is_new);
+}
+
+#[tokio::test]
+async fn one_that_is_put_off_can_be_turned_off_and_on_until_it_runs() {
+    let bench = bench(|_| {}).await;
+    let ada = bench.somebody(ADA).await;
+    bench.move_to("2026-11-22T20:00:00Z");
+    let hours = "22:00-07:00".parse().unwrap();
+    bench.app.people.prefer(ada, vec![PreferenceChange::QuietHours(Some(hours))]).await.unwrap();
+    bench.done(ada, "schedule_create", json!({"message": "late", "when": {"once": "2026-11-22T23:00:00Z"}})).await;
+    bench.done(ada, "schedule_create", json!({"message": "lost", "when": {"once": "2026-11-22T23:00:00Z"}})).await;
+    bench.move_to("2026-11-22T23:30:00Z");
+    assert!(bench.worked().await.is_empty());
+    let moved = bench.done(ada, "schedule_update", json!({"id": 1, "timezone": "Europe/Berlin"})).await;
+    assert_eq!(moved["schedule"]["nextRun"], json!("2026-11-23T08:00:00+01:00"));
+    for id in [1, 2] {
+        bench.done(ada, "schedule_disable", json!({"id": id})).await;
+    }
+    let on = bench.done(ada, "schedule_enable", json!({"id": 1})).await;
+    assert_eq!(on["schedule"]["nextRun"], json!("2026-11-23T08:00:00+01:00"));
+    bench.move_to("2026-11-23T07:00:00Z");
+    assert_eq!(bench.worked().await, ["late"]);
+    assert!(bench.refused(ada, "schedule_enable", json!({"id": 1})).await.contains("its time is over"), "it ran");
+    assert!(bench.refused(ada, "schedule_enable", json!({"id": 2})).await.contains("its time is over"), "nothing holds it back now");
+}
+
+#[tokio::test]
+async fn what_is_over_begins_again_only_where_there_is_room() {
+    let bench = bench(|config| config.schedules.per_person = 1).await;
+    let ada = bench.somebody(ADA).await;
+    bench.done(ada, "schedule_create", json!({"message": "one", "when": "in 5 minutes"})).await;
+    bench.clock.advance(Duration::from_mins(5));
+    bench.worked().await;
+    bench.done(ada, "schedule_create", json!({"message": "two", "when": "in 5 minutes"})).await;
+    let told = bench.refused(ada, "schedule_update", json!({"id": 1, "when": "in 10 minutes"})).await;
+    assert!(told.contains("1 schedules already"), "{told}");
+}

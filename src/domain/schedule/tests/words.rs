@@ -146,7 +146,7 @@ fn a_wish_is_taken_apart() {
         assert_eq!((zone("Europe/Berlin").rfc3339(moment).as_str(), wish.message.as_str()), (when, message), "{text:?}");
     }
     let wish = read_reminder("every weekday at 8:30 take the pills", at(NOW), &zone("UTC")).unwrap();
-    assert_eq!(wish, super::super::words::Reminder { when: weekdays("08:30"), message: "take the pills".to_owned() });
+    assert_eq!(wish, super::super::words::Reminder { when: weekdays("08:30"), is_from_now: false, message: "take the pills".to_owned() });
     for (wrong, hint) in [("stretch", "no time"), ("in 2 minutes", "of what"), ("", "no time"), ("today at 9 to wake up", "is over")] {
         let error = read_reminder(wrong, at(NOW), &zone("Europe/Berlin")).unwrap_err().to_string();
         assert!(error.contains(hint), "{wrong:?}: {error}");

@@ -18,6 +18,8 @@ use crate::domain::time::Timestamp;
 pub struct Reminder {
     /// When.
     pub when: When,
+    /// Whether that was said as a span from now on, which means another moment each time it is said.
+    pub is_from_now: bool,
     /// What.
     pub message: String,
 }
@@ -84,7 +86,7 @@ pub fn read_reminder(text: &str, now: Timestamp, zone: &Zone) -> Result<Reminder
         if message.is_empty() {
             return Err(InvalidWhen("it says when, but not of what; such as \"in 20 minutes to turn off the oven\"".to_owned()));
         }
-        Ok(Reminder { when: meant(spoken, now, zone)?, message })
+        Ok(Reminder { when: meant(spoken, now, zone)?, is_from_now: matches!(spoken, Spoken::In(_)), message })
     };
     if let Some((spoken, taken)) = reader::beginning(words) {
         return wish(&spoken, raw.get(taken..).unwrap_or_default());
