@@ -162,7 +162,8 @@ fn check_choices(choices: &[Value], value: &mut Value, place: &str, problems: &m
         let names = choice.get("required").and_then(Value::as_array);
         let has_all =
             |object: &JsonObject| names.is_none_or(|names| names.iter().filter_map(Value::as_str).all(|n| object.contains_key(n)));
-        if value.as_object().is_some_and(has_all) {
+        // A choice without required names is meant by any object, if it takes one.
+        if kinds(choice).any(|kind| kind == "object") && value.as_object().is_some_and(has_all) {
             meant = Some(found);
         }
     }
