@@ -76,7 +76,7 @@ impl Zone {
         let AmbiguousOffset::Gap { after, .. } = ambiguous.offset() else {
             return ambiguous.earlier().ok().map(Timestamp::from);
         };
-        let before_gap = ambiguous.clone().earlier().ok()?;
+        let before_gap = ambiguous.earlier().ok()?;
         let past_gap = ambiguous.later().ok()?;
         let end = self.rules.following(before_gap).map(|change| (change.timestamp(), change.offset()));
         let end = end.take_while(|(moment, _)| *moment <= past_gap).find(|(_, offset)| *offset == after);

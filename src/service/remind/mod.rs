@@ -316,13 +316,11 @@ impl Remind {
     }
 
     async fn zone_asked(&self, user_id: UserId, name: Option<&str>) -> Result<Zone, RemindError> {
-        match name.map(str::trim).filter(|name| !name.is_empty()) {
-            Some(name) => Ok(Zone::parse(name)?),
-            None => {
-                let user = self.store.find_user(user_id).await?.ok_or(StoreError::NotFound { what: "the person" })?;
-                Ok(self.zone_of(&user))
-            }
+        if let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) {
+            return Ok(Zone::parse(name)?);
         }
+        let user = self.store.find_user(user_id).await?.ok_or(StoreError::NotFound { what: "the person" })?;
+        Ok(self.zone_of(&user))
     }
 
     /// Reads a schedule, works out changes and makes them, again when somebody else changed it meanwhile.

@@ -167,8 +167,8 @@ pub(super) async fn a_person_has_so_many_at_most_and_numbers_are_never_used_agai
 pub(super) async fn changes_are_partial_and_made_to_what_was_read(f: Fixture) {
     let (ann, _) = somebody(&f, ANN).await;
     let made = added(&f, ann, new("stretch", 20)).await;
-    let changes = vec![ScheduleChange::Name("legs".to_owned()), ScheduleChange::Mode(Mode::Ask)];
-    let changed = f.store.change_schedule(ann, made.id, made.revision, changes, 50).await.unwrap();
+    let wanted = vec![ScheduleChange::Name("legs".to_owned()), ScheduleChange::Mode(Mode::Ask)];
+    let changed = f.store.change_schedule(ann, made.id, made.revision, wanted, 50).await.unwrap();
     assert_eq!((changed.name.as_str(), changed.mode, changed.message.as_str()), ("legs", Mode::Ask, "stretch"));
     assert_eq!((changed.next_run, &changed.when), (made.next_run, &made.when));
     let stale = f.store.change_schedule(ann, made.id, made.revision, vec![ScheduleChange::Disable], 50).await;

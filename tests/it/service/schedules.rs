@@ -121,7 +121,7 @@ async fn what_was_missed_is_made_up_for_once_while_it_is_young() {
     }
     bench.done(ada, "schedule_create", json!({"message": "often", "when": {"every": {"n": 5, "unit": "minutes"}}})).await;
     // Two hours in which nothing ran.
-    bench.clock.advance(Duration::from_mins(120));
+    bench.clock.advance(Duration::from_hours(2));
     let mut sent = bench.worked().await;
     sent.sort();
     assert_eq!(sent, ["at 61", "often"], "of many missed runs one is made up for");

@@ -88,7 +88,7 @@ impl Reader<'_> {
     }
 
     fn spoken(&mut self) -> Option<Spoken> {
-        self.attempt(Self::from_now)
+        self.attempt(Self::span_from_now)
             .map(Spoken::In)
             .or_else(|| self.attempt(Self::rule).map(Spoken::Rule))
             .or_else(|| self.attempt(Self::day_then_time))
@@ -96,7 +96,7 @@ impl Reader<'_> {
     }
 
     /// "in 20 minutes", "20 minutes from now".
-    fn from_now(&mut self) -> Option<Span> {
+    fn span_from_now(&mut self) -> Option<Span> {
         if self.take(&["in", "after"]) {
             self.take(&["about"]);
             return self.span();
@@ -283,17 +283,14 @@ impl Reader<'_> {
 
     /// "december 24", "24th of december 2026".
     fn date(&mut self) -> Option<Day> {
-        let (month, day) = match self.take_if(month) {
-            Some(month) => {
-                self.take(&["the"]);
-                (month, self.take_if(ordinal)?)
-            }
-            None => {
-                self.take(&["the"]);
-                let day = self.take_if(ordinal)?;
-                self.take(&["of"]);
-                (self.take_if(month)?, day)
-            }
+        let (month, day) = if let Some(month) = self.take_if(month) {
+            self.take(&["the"]);
+            (month, self.take_if(ordinal)?)
+        } else {
+            self.take(&["the"]);
+            let day = self.take_if(ordinal)?;
+            self.take(&["of"]);
+            (self.take_if(month)?, day)
         };
         let year = self.take_if(|word| word.parse::<i16>().ok().filter(|year| word.len() == 4 && *year >= 2000));
         match year {
