@@ -64,8 +64,14 @@ pub(super) async fn steps_come_back_as_far_as_they_were_recorded(fixture: Fixtur
     let after_death = fixture.lease_one().await;
     assert_eq!(after_death.steps, expected);
 
-    // They stay with the turn when it is over, and the next turn has none.
+    // They stay with the turn when it is over, without what was read and written; the next turn has none.
     fixture.answer(&after_death, "done").await;
+    for call in expected.iter_mut().flat_map(|step| &mut step.calls) {
+        (call.call.arguments, call.call.extra) = (String::new(), None);
+        if let Some(result) = &mut call.result {
+            result.text = String::new();
+        }
+    }
     assert_eq!(steps(&fixture, &turn).await, expected);
     fixture.texted(ANN, "and now?").await;
     assert_eq!(fixture.lease_one().await.steps, []);

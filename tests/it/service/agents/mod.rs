@@ -231,7 +231,9 @@ async fn a_set_that_dies_costs_its_tools_and_not_the_turn() {
     let (turn, steps) = stage.ask("count").await;
     assert_eq!(reply(&turn).text, "The counter is gone.");
     assert_eq!(stage.set.counted(), [1]);
-    assert!(steps[1].calls.iter().all(|call| call.result.as_ref().unwrap().text.contains("is gone")));
+    assert!(steps[1].calls.iter().all(|call| call.result.as_ref().unwrap().failed));
+    let told = stage.model.asked().pop().unwrap();
+    assert_eq!(told.results().iter().filter(|result| result.contains("is gone")).count(), 2);
     // The next turn is not offered what is not there.
     stage.model.always(says("Hello."));
     stage.ask("hello").await;
