@@ -54,12 +54,9 @@ fn object(schema: &Map<String, Value>, whole: &Value, deeper: usize) -> Map<Stri
                 let properties = properties.iter().map(|(name, schema)| (name.clone(), value(schema, whole, deeper))).collect();
                 portable.insert(word, Value::Object(properties));
             }
-            ("items", items @ Value::Object(_)) => {
-                portable.insert(word, value(&items, whole, deeper));
-            }
             // A yes or no here says nothing that a model needs.
             ("items" | "additionalProperties", Value::Bool(_)) => {}
-            ("additionalProperties", schema) => {
+            ("items", schema @ Value::Object(_)) | ("additionalProperties", schema) => {
                 portable.insert(word, value(&schema, whole, deeper));
             }
             ("anyOf" | "oneOf", Value::Array(choices)) => one_of(&mut portable, &choices, whole, deeper),

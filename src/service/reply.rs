@@ -52,6 +52,7 @@ enum Attempt {
 impl Replier {
     /// A replier over these ports.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "they are its parts, each once, and the composition root alone joins them")]
     pub fn new(
         store: SharedStore,
         clock: Clock,

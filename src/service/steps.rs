@@ -4,6 +4,7 @@
 //! one may build on the one before: an entity, then the relation to it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use futures::future::{join_all, try_join_all};
 use serde_json::Value;
@@ -179,7 +180,7 @@ fn cut(mut text: String, characters: usize) -> String {
     let Some((end, _)) = text.char_indices().nth(characters) else { return text };
     let all = text.chars().count();
     text.truncate(end);
-    text.push_str(&format!("\n[cut: these are the first {characters} of {all} characters; ask for less or for a part]"));
+    let _infallible = write!(text, "\n[cut: these are the first {characters} of {all} characters; ask for less or for a part]");
     text
 }
 

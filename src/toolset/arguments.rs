@@ -327,7 +327,6 @@ mod tests {
     use super::*;
 
     /// As an argument that may be absent, null or a text.
-    #[expect(clippy::option_option, reason = "absent and null are two things")]
     type Due = Option<Option<String>>;
 
     #[derive(Debug, PartialEq, Deserialize, JsonSchema)]

@@ -59,7 +59,7 @@ fn next(request: &CompletionRequest) -> Next {
         return Next::Say(introduced(tools::report(step), &request.messages));
     }
     let for_summary = of(Speaker::System).next().is_some_and(summary::is_asked_for);
-    let text = of(Speaker::User).last().filter(|_text| !for_summary);
+    let text = of(Speaker::User).next_back().filter(|_text| !for_summary);
     match text.and_then(|text| tools::call_for(text, &request.tools)) {
         Some(Ok(call)) => Next::Call(call),
         Some(Err(refusal)) => Next::Say(introduced(refusal, &request.messages)),

@@ -39,7 +39,9 @@ impl Kept {
             return Ok(Plan::say(NOTHING));
         }
         let mut text = "What is remembered, the newest first:".to_owned();
-        facts.iter().for_each(|fact| add_fact(&mut text, fact));
+        for fact in &facts {
+            add_fact(&mut text, fact);
+        }
         text.push_str("\n/forget and a number removes one, /memory and a word searches.");
         if cursor.is_some() {
             let _infallible = write!(text, " /memory {} shows older ones.", page + 1);

@@ -16,7 +16,7 @@ impl Kept {
             "" => self.reminders(user).await,
             "list" if behind.is_empty() => self.reminders(user).await,
             "off" => self.reminder_off(user, behind.trim()).await,
-            _ => self.remind_of(user, rest).await,
+            _ => self.remind_of(user, rest),
         }
     }
 
@@ -55,7 +55,7 @@ impl Kept {
         })
     }
 
-    async fn remind_of(&self, user: Option<&User>, wish: &str) -> StoreResult<Plan> {
+    fn remind_of(&self, user: Option<&User>, wish: &str) -> StoreResult<Plan> {
         let zone = user.map_or_else(|| self.remind.zone_of_strangers(), |user| self.remind.zone_of(user));
         let limit = self.remind.most();
         let new = match self.remind.reminder(zone, wish) {

@@ -85,9 +85,14 @@ impl Kept {
 
 /// Why an item could not be taken or found, for a phone; trouble with the store is the caller's.
 fn refused(error: TodoError) -> StoreResult<Plan> {
-    let listed = |items: &[Todo]| items.iter().map(|item| format!("\n{}. {}", item.id, brief(&item.text))).collect::<String>();
+    let listed = |items: &[Todo]| {
+        items.iter().fold(String::new(), |mut list, item| {
+            let _infallible = write!(list, "\n{}. {}", item.id, brief(&item.text));
+            list
+        })
+    };
     Ok(Plan::say(match error {
-        TodoError::Store(error @ StoreError::Unavailable { .. } | error @ StoreError::Corrupt { .. }) => return Err(error),
+        TodoError::Store(error @ (StoreError::Unavailable { .. } | StoreError::Corrupt { .. })) => return Err(error),
         TodoError::NoMatch { close, .. } if close.is_empty() => "No open item of your list is called that. /todo shows it.".to_owned(),
         TodoError::NoMatch { close, .. } => {
             format!("No open item of your list is called that. Did you mean one of these?{}", listed(&close))

@@ -170,10 +170,10 @@ async fn a_change_that_comes_with_a_message_goes_with_it() {
         Err::<(), _>(StoreError::Unavailable { reason: "the process died here".to_owned(), source: None }.into())
     });
     assert!(cut_off.await.is_err());
-    let list = || store.list_todos(user, TodoFilter::default(), PageRequest::first(9));
-    assert_eq!(list().await.unwrap().items.len(), 0);
+    let stored = || store.list_todos(user, TodoFilter::default(), PageRequest::first(9));
+    assert_eq!(stored().await.unwrap().items.len(), 0);
     // The carrier sends it again, twice.
     assert!(matches!(store.accept(word.clone()).await.unwrap(), Accepted::Stored(_)));
     assert!(matches!(store.accept(word).await.unwrap(), Accepted::Repeat(_)));
-    assert_eq!(list().await.unwrap().items.len(), 1);
+    assert_eq!(stored().await.unwrap().items.len(), 1);
 }

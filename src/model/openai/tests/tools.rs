@@ -33,6 +33,7 @@ fn stream_of(calls: &[serde_json::Value], finish: &str) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of what servers do")]
 async fn calls_are_put_together_whatever_the_server_makes_of_them() {
     let milk = r#"{"text":"milk"}"#;
     let add_and_list = [called("a", "add", milk), called("b", "list", "{}")];
