@@ -54,8 +54,8 @@ fn object(schema: &Map<String, Value>, whole: &Value, deeper: usize) -> Map<Stri
                 let properties = properties.iter().map(|(name, schema)| (name.clone(), value(schema, whole, deeper))).collect();
                 portable.insert(word, Value::Object(properties));
             }
-            // A yes or no here says nothing that a model needs.
-            ("items" | "additionalProperties", Value::Bool(_)) => {}
+            // A yes or no here, or nothing, says nothing that a model needs.
+            ("items" | "additionalProperties", Value::Bool(_)) | ("const" | "default", Value::Null) => {}
             ("items", schema @ Value::Object(_)) | ("additionalProperties", schema) => {
                 portable.insert(word, value(&schema, whole, deeper));
             }
@@ -66,7 +66,6 @@ fn object(schema: &Map<String, Value>, whole: &Value, deeper: usize) -> Map<Stri
                 }
             }
             ("type", Value::Array(types)) => several_types(&mut portable, types),
-            ("const" | "default", Value::Null) => {}
             ("const", constant) => {
                 portable.insert("enum".to_owned(), json!([constant]));
             }

@@ -49,8 +49,7 @@ mod tests {
 
     #[test]
     fn it_keeps_the_newest_texts_and_counts_the_rest() {
-        let lines: Vec<String> =
-            (0..15).map(|index| format!("Person: text {index}\n  - no list of its own\nAssistant: ok\n")).collect();
+        let lines: Vec<String> = (0..15).map(|index| format!("Person: text {index}\n  - no list of its own\nAssistant: ok\n")).collect();
         let lines = lines.concat();
         let first = of(&lines);
         assert!(first.starts_with(HONESTLY) && first.contains("(and 3 texts before these)\n- text 3\n"), "{first}");

@@ -43,7 +43,8 @@ async fn stage() -> (Stage, PathBuf) {
     .await;
     let file = stage.home.path().join("counted");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/e2e/counting_server.py");
-    let yaml = format!("mcpServers:\n  counter:\n    command: python3\n    args: [-u, {script:?}, {file:?}, \"{}\"]\n", STEPS + 1);
+    let yaml =
+        format!("mcpServers:\n  counter:\n    command: python3\n    args: [-u, {script:?}, \"{}\", \"{}\"]\n", file.display(), STEPS + 1);
     std::fs::write(stage.home.path().join("scrubjay.yaml"), yaml).unwrap();
     (stage, file)
 }

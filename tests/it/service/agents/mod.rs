@@ -190,10 +190,9 @@ fn property_names(schema: &Value, names: &mut Vec<String>) {
 #[tokio::test]
 async fn at_the_step_limit_the_model_must_answer_without_tools() {
     let stage = stage(|config| agent(config).max_steps = 3).await;
-    stage.model.script(|asked| match asked.offered().is_empty() {
-        false => Reaction::call("count", json!({"by": 1})),
-        true => says("Counted three times."),
-    });
+    stage
+        .model
+        .script(|asked| if asked.offered().is_empty() { says("Counted three times.") } else { Reaction::call("count", json!({"by": 1})) });
     let (turn, steps) = stage.ask("count on and on").await;
     assert_eq!((reply(&turn).text.as_str(), steps.len(), stage.set.counted().len()), ("Counted three times.", 3, 3));
     let asked = stage.model.asked();
@@ -206,10 +205,7 @@ async fn at_the_step_limit_the_model_must_answer_without_tools() {
 #[tokio::test]
 async fn when_the_time_is_up_no_further_step_begins() {
     let stage = stage(|config| (agent(config).turn_seconds, agent(config).tool_seconds) = (1, 1)).await;
-    stage.model.script(|asked| match asked.offered().is_empty() {
-        false => Reaction::call("hang", json!({})),
-        true => says("It took too long."),
-    });
+    stage.model.script(|asked| if asked.offered().is_empty() { says("It took too long.") } else { Reaction::call("hang", json!({})) });
     let (turn, steps) = stage.ask("wait").await;
     assert_eq!((reply(&turn).text.as_str(), steps.len()), ("It took too long.", 1));
     let asked = stage.model.asked();
@@ -323,10 +319,7 @@ async fn credits_that_run_out_on_the_way_end_the_steps_with_an_answer() {
         (endpoint.prompt_token_credits, endpoint.completion_token_credits, endpoint.max_tokens) = (1.0, 0.0, 10);
     })
     .await;
-    stage.model.script(|asked| match asked.offered().is_empty() {
-        false => Reaction::call("long", json!({})),
-        true => says("That is what I found."),
-    });
+    stage.model.script(|asked| if asked.offered().is_empty() { says("That is what I found.") } else { Reaction::call("long", json!({})) });
     let (turn, steps) = stage.ask("read it all").await;
     assert_eq!(reply(&turn).text, "That is what I found.");
     assert!((1..12).contains(&steps.len()), "{}", steps.len());
