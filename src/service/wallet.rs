@@ -11,7 +11,7 @@ pub(super) fn balance_rules(config: &Config) -> Option<BalanceRules> {
     let settings = &config.balance;
     let refill = (settings.refill_credits > 0)
         .then(|| Refill { credits: Credits(settings.refill_credits), every_millis: i64::from(settings.refill_hours) * 3_600_000 });
-    settings.enabled.then(|| BalanceRules { start: Credits(settings.start_credits), refill })
+    settings.enabled.then_some(BalanceRules { start: Credits(settings.start_credits), refill })
 }
 
 /// The turns that may begin on the day of that moment.

@@ -133,6 +133,7 @@ pub enum Plan {
 
 /// What a firing does.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each firing, and most of them run")]
 pub enum Act {
     /// It runs.
     Run(Run),

@@ -31,12 +31,12 @@ impl Schedules for SqliteStore {
         limit: usize,
     ) -> StoreResult<Schedule> {
         let replaces_text = changes.iter().any(|change| matches!(change, ScheduleChange::Name(_) | ScheduleChange::Message(_)));
-        let changed = self.write(Urgency::Other, move |unit| schedules::change(unit, user_id, id, revision, &changes, limit)).await?;
+        let stored = self.write(Urgency::Other, move |unit| schedules::change(unit, user_id, id, revision, &changes, limit)).await?;
         if replaces_text {
             // The log still holds what it said before.
             self.progress.forget();
         }
-        Ok(changed)
+        Ok(stored)
     }
 
     async fn delete_schedule(&self, user_id: UserId, id: ScheduleId) -> StoreResult<()> {

@@ -24,12 +24,12 @@ impl Todos for SqliteStore {
 
     async fn change_todo(&self, user_id: UserId, id: TodoId, changes: Vec<TodoChange>) -> StoreResult<ChangedTodo> {
         let replaces_text = changes.iter().any(|change| matches!(change, TodoChange::Text(_) | TodoChange::Category(_)));
-        let changed = self.write(Urgency::Other, move |unit| todos::change(unit, user_id, id, &changes)).await?;
+        let stored = self.write(Urgency::Other, move |unit| todos::change(unit, user_id, id, &changes)).await?;
         if replaces_text {
             // The log still holds what it said before.
             self.progress.forget();
         }
-        Ok(changed)
+        Ok(stored)
     }
 
     async fn delete_todo(&self, user_id: UserId, id: TodoId) -> StoreResult<Vec<TodoId>> {
