@@ -61,7 +61,7 @@ async fn a_server_is_told_the_person_and_what_it_is_given_and_nothing_else_of_ou
     let first = &stage.model.asked()[0];
     assert!(first.offered().contains(&"small_echo"), "{:?}", first.offered());
     let system = &first.messages[0].content;
-    assert!(system.ends_with("--- what the tool server small says of its tools ---\nAsk politely.\n--- end of small ---"), "{system}");
+    assert!(system.contains("--- what the tool server small says of its tools ---\nAsk politely.\n--- end of small ---"), "{system}");
 
     let log = std::fs::read_to_string(stage.home.path().join("small.log")).unwrap();
     let pids: Vec<u64> = log.lines().filter_map(|line| line.strip_prefix("start ")?.parse().ok()).collect();
