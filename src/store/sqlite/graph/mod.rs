@@ -1,6 +1,6 @@
 //! Knowledge graphs. The migration says how a graph's rows are numbered; [`Number`] is where that is known.
 //!
-//! [`write`] adds, [`delete`] takes away, [`read`] opens and lists, [`search`] finds, [`recall`] finds what a text is about,
+//! [`mod@write`] adds, [`delete`] takes away, [`read`] opens and lists, [`search`] finds, [`recall`] finds what a text is about,
 //! [`near`] finds names that look like another.
 
 mod delete;
