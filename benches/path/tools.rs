@@ -178,8 +178,10 @@ impl Bench {
             first.push(answer);
             opened.push(node);
         }
-        self.report.bounded("start to the first answer over stdio", median(first), "ms", Bounds::AtMost { floor: 100.0, aim: 20.0 });
-        self.report.plain("start to the first node opened over stdio", median(opened), "ms");
+        // The first answer comes before the store is open, so what it holds shows in the second.
+        let bounds = Bounds::AtMost { floor: 100.0, aim: 20.0 };
+        self.report.bounded("start to the first answer over stdio", median(first), "ms", bounds);
+        self.report.bounded("start to the first node opened over stdio", median(opened), "ms", bounds);
     }
 }
 
