@@ -19,6 +19,14 @@ pub(crate) fn read(text: &str, config: &Config) -> anyhow::Result<UserName> {
     }
 }
 
+/// Whose account a command works on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Whose {
+    /// The person, by id or number, instead of `mcp.user_id`
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+}
+
 /// Whose account a process of one person works on: `--user`, else what `mcp.user_id` and `mcp.user_based` say.
 pub(crate) fn account(user: Option<&str>, config: &Config) -> anyhow::Result<AccountName> {
     // An empty --user is somebody's variable that was not filled in: it names nobody, least of all the shared account.

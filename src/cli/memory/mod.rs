@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use self::jsonl::Lines;
 use super::context::{Context, Missing};
 use super::output::{Output, complain};
-use super::{DONE, files, person};
+use super::person::{self, Whose};
+use super::{DONE, files};
 use crate::app::App;
 use crate::domain::graph::{Detail, Entity, NewEntity, Relation};
 use crate::domain::ids::UserId;
@@ -62,13 +63,6 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct Whose {
-    /// The person, by id or number, instead of `mcp.user_id`
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
 }
 
 /// An entity as the upstream memory server writes it.

@@ -10,7 +10,8 @@ use serde::Serialize;
 use self::document::Document;
 use super::context::{Context, Missing};
 use super::output::{ListArgs, Output, complain};
-use super::{DONE, files, person};
+use super::person::{self, Whose};
+use super::{DONE, files};
 use crate::app::App;
 use crate::domain::ids::UserId;
 use crate::domain::todo::TodoState;
@@ -55,13 +56,6 @@ enum Command {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct Whose {
-    /// The person, by id or number, instead of `mcp.user_id`
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
 }
 
 /// What an import did.
