@@ -44,7 +44,7 @@ pub(super) fn draw(graph: &Graph) -> String {
     text
 }
 
-fn counted(count: usize, one: &str, many: &str) -> String {
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 

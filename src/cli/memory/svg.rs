@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::Graph;
+use super::drawing::counted;
 
 /// Characters of a label; the tooltip has all of it.
 const LABEL: usize = 28;
@@ -33,12 +34,12 @@ pub(super) fn draw(graph: &Graph) -> String {
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"{left:.0} {top:.0} {wide:.0} {high:.0}\" width=\"{wide:.0}\" height=\"{high:.0}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n\
-         <title>Memory: {} entities, {} relations</title>\n\
+         <title>Memory: {}, {}</title>\n\
          <defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\">\
          <path d=\"M0 0L8 4L0 8z\" fill=\"#888\"/></marker></defs>\n\
          <rect x=\"{left:.0}\" y=\"{top:.0}\" width=\"{wide:.0}\" height=\"{high:.0}\" fill=\"#fff\"/>",
-        graph.entities.len(),
-        graph.relations.len(),
+        counted(graph.entities.len(), "entity", "entities"),
+        counted(graph.relations.len(), "relation", "relations"),
     );
     let by_name = graph.by_name();
     for relation in &graph.relations {
