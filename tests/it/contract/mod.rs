@@ -36,15 +36,18 @@ fn run<F: Future<Output = ()>>(backend: &str, case: impl FnOnce(Fixture) -> F) {
     runtime.block_on(case(Fixture::open(backend)));
 }
 
-/// Lists the cases, and makes each a test on each backend.
+/// Lists the backends and the cases, and makes each case a test on each backend: `contract::sqlite::turns::…`.
 macro_rules! contract {
-    ($($module:ident { $($case:ident),* $(,)? })*) => {
-        contract!(@backend sqlite $($module { $($case),* })*);
+    (backends { $($backend:ident),+ $(,)? } $($module:ident $cases:tt)*) => {
+        contract!(@each { $($module $cases)* } $($backend)+);
 
         /// The backends that the list runs against.
-        const TESTED: &[&str] = &["sqlite"];
+        const TESTED: &[&str] = &[$(stringify!($backend)),+];
     };
-    (@backend $backend:ident $($module:ident { $($case:ident),* })*) => {
+    (@each $list:tt $($backend:ident)+) => {
+        $(contract!(@backend $backend $list);)+
+    };
+    (@backend $backend:ident { $($module:ident { $($case:ident),* $(,)? })* }) => {
         mod $backend {
             $(mod $module {
                 $(#[test]
@@ -57,6 +60,8 @@ macro_rules! contract {
 }
 
 contract! {
+    backends { sqlite }
+
     accepting {
         a_first_text_makes_the_person_and_the_conversation,
         a_repeat_gets_the_receipt_of_the_first_time,
