@@ -58,6 +58,7 @@ pub fn describe_metrics() {
     describe_counter!("segments_total", Unit::Count, "SMS segments of replies");
     describe_counter!("deliveries_total", Unit::Count, "Carriers' words on outgoing messages, by gateway and status");
     describe_counter!("tool_calls_total", Unit::Count, "Calls of tools, by tool and outcome");
+    describe_counter!("schedules_fired_total", Unit::Count, "Schedules whose time had come, by outcome (run, held, missed)");
     describe_counter!("endpoint_redirected_total", Unit::Count, "Requests that named the role \"external\" as their endpoint");
     describe_counter!("budget_refusals_total", Unit::Count, "Turns that were refused for a budget, by reason");
 }

@@ -1,39 +1,42 @@
 //! Planned messages with the real executable: a stop over the time of a run, and two programs on one file.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use scrubjay::clock::Clock;
 use scrubjay::domain::ids::UserId;
-use scrubjay::domain::schedule::{Mode, When, Zone};
-use scrubjay::store::NewSchedule;
+use scrubjay::domain::schedule::{Interval, Mode, Schedule, Unit, When, Zone};
+use scrubjay::domain::time::Timestamp;
+use scrubjay::store::{NewSchedule, ScheduleChange, ScheduleFilter, SharedStore};
 
 use super::{SOON, Stage, number};
+use crate::support::eventually;
+use crate::support::process::Product;
 use crate::support::twilio::Twilio;
 
-/// Writes reminders into the program's store, as an MCP client beside it does: the first after `wait`, one each `apart`.
-async fn plan(stage: &Stage, from: &str, count: u64, wait: Duration, apart: Duration) {
-    let shown = stage.home.json(&["users", "show", from]).await;
-    let user: UserId = shown["_id"].as_str().unwrap().parse().unwrap();
+/// More schedules than anybody has here.
+const ANY: usize = 1000;
+
+/// The program's store, as an MCP client beside it has it.
+fn open(stage: &Stage) -> SharedStore {
     let data = toml::Value::from(stage.home.data().to_str().unwrap()).to_string();
     let config = scrubjay::config::Config::from_toml(&format!("storage.path = {data}")).unwrap();
-    let store = scrubjay::store::open(&config.storage, Clock::system()).unwrap();
-    let now = Clock::system().now();
-    for number in 0..count {
-        let next_run = now.after(wait + apart * u32::try_from(number).unwrap());
-        let new = NewSchedule {
-            name: format!("plan {number}"),
-            message: format!("plan {number}"),
-            mode: Mode::Remind,
-            when: When::Once(next_run),
-            zone: Zone::utc(),
-            anchor: now,
-            next_run,
-            conversation_id: None,
-            same_within: Duration::ZERO,
-        };
-        assert!(store.add_schedule(user, new, 50).await.unwrap().is_new);
-    }
-    store.close().await;
+    scrubjay::store::open(&config.storage, Clock::system()).unwrap()
+}
+
+async fn id(stage: &Stage, from: &str) -> UserId {
+    let shown = stage.home.json(&["users", "show", from]).await;
+    shown["_id"].as_str().unwrap().parse().unwrap()
+}
+
+/// A reminder that runs at that moment, once or also each hour after it.
+async fn plan(store: &SharedStore, user: UserId, message: &str, (when, anchor): (When, Timestamp), next_run: Timestamp) -> Schedule {
+    let (name, message, zone) = (message.to_owned(), message.to_owned(), Zone::utc());
+    let (mode, conversation_id, same_within) = (Mode::Remind, None, Duration::ZERO);
+    let new = NewSchedule { name, message, mode, when, zone, anchor, next_run, conversation_id, same_within };
+    let added = store.add_schedule(user, new, ANY).await.unwrap();
+    assert!(added.is_new, "{}", added.schedule.name);
+    added.schedule
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +49,10 @@ async fn a_run_whose_time_passes_while_the_program_is_stopped_happens_once_after
     product.terminate();
     assert!(product.ended(SOON).await.success());
 
-    plan(&stage, &anna, 1, Duration::from_millis(1500), Duration::ZERO).await;
+    let store = open(&stage);
+    let at = Clock::system().now().after(Duration::from_millis(1500));
+    plan(&store, id(&stage, &anna).await, "plan 0", (When::Once(at), at), at).await;
+    store.close().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(stage.carrier.bodies_to(&anna).len(), 1, "nothing runs it");
     let product = stage.home.serve().await;
@@ -61,20 +67,96 @@ async fn a_run_whose_time_passes_while_the_program_is_stopped_happens_once_after
     stage.no_job_left(SOON).await;
 }
 
+const PEOPLE: usize = 25;
+/// Runs: 28 single ones a person, and 3 rules that come round in 4 waves.
+const ONCE: usize = 28;
+const RULES: usize = 3;
+const WAVES: u64 = 4;
+const RUNS: usize = PEOPLE * (ONCE + RULES * WAVES as usize);
+
+/// A rule by the hour that is due at that moment.
+fn hourly(due: Timestamp) -> (When, Timestamp) {
+    (When::Every(Interval::new(1, Unit::Hours).unwrap()), due.before(Duration::from_hours(1)))
+}
+
+/// How many schedules a process fired, by its own figures.
+async fn fired(product: &Product) -> usize {
+    let figures = crate::support::http_client().get(product.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let line = figures.lines().find_map(|line| line.strip_prefix("schedules_fired_total{outcome=\"run\"} "));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn two_programs_share_one_file_and_each_run_happens_once() {
-    let stage = Stage::new().await;
-    let anna = number(1);
-    let (one, _two) = (stage.home.serve().await, stage.home.serve().await);
-    Twilio::new().text(one.address, &anna, "hello").await;
-    stage.bodies_to(&anna, 1).await;
-    plan(&stage, &anna, 30, Duration::from_millis(1500), Duration::from_millis(50)).await;
-    stage.bodies_to(&anna, 31).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let mut bodies = stage.carrier.bodies_to(&anna).split_off(1);
-    bodies.sort();
-    let mut expected: Vec<String> = (0..30).map(|number| format!("plan {number}")).collect();
-    expected.sort();
-    assert_eq!(bodies, expected);
+async fn two_programs_on_one_file_fire_each_of_a_thousand_runs_once() {
+    let stage = Stage::with(|settings| settings.set("worker.deliveries", 64)).await;
+    let (one, two) = (stage.home.serve().await, stage.home.serve().await);
+    let (store, twilio) = (open(&stage), Twilio::new());
+    let phones: Vec<String> = (0..PEOPLE).map(number).collect();
+    let mut people = Vec::new();
+    for (person, phone) in phones.iter().enumerate() {
+        twilio.text(if person % 2 == 0 { one.address } else { two.address }, phone, "hello").await;
+        stage.bodies_to(phone, 1).await;
+        people.push(id(&stage, phone).await);
+    }
+    let begun = Clock::system().now().after(Duration::from_millis(1500));
+    let mut expected: Vec<BTreeMap<String, usize>> = Vec::new();
+    let mut rules: Vec<Schedule> = Vec::new();
+    for user in &people {
+        let mut texts = BTreeMap::new();
+        for index in 0..ONCE {
+            // Half of them in one moment, the others one after the other.
+            let at = begun.after(Duration::from_millis(if index % 2 == 0 { 1_000 } else { 100 * index as u64 }));
+            let text = format!("once {index}");
+            plan(&store, *user, &text, (When::Once(at), begun), at).await;
+            texts.insert(text, 1);
+        }
+        for index in 0..RULES {
+            let text = format!("each hour {index}");
+            rules.push(plan(&store, *user, &text, hourly(begun), begun).await);
+            texts.insert(text, WAVES as usize);
+        }
+        expected.push(texts);
+    }
+    // Each rule runs; then its hour is over, as it were, and it runs again.
+    for wave in 1..=WAVES {
+        for rule in &mut rules {
+            *rule = eventually("a rule that ran", SOON, || async {
+                let schedule = store.find_schedule(rule.user_id, rule.id).await.unwrap().unwrap();
+                (u64::from(schedule.runs) == wave).then_some(schedule)
+            })
+            .await;
+        }
+        if wave < WAVES {
+            let due = Clock::system().now().after(Duration::from_millis(300));
+            for rule in &rules {
+                let (when, anchor) = hourly(due);
+                let change = ScheduleChange::Rule { when, zone: Zone::utc(), anchor, next_run: due };
+                store.change_schedule(rule.user_id, rule.id, rule.revision, vec![change], ANY).await.unwrap();
+            }
+        }
+    }
+    for (phone, texts) in phones.iter().zip(&expected) {
+        let mut told: BTreeMap<String, usize> = BTreeMap::new();
+        for body in stage.bodies_to(phone, 1 + texts.values().sum::<usize>()).await.split_off(1) {
+            *told.entry(body).or_default() += 1;
+        }
+        assert_eq!(&told, texts, "a run was lost, or happened twice");
+    }
     stage.no_job_left(SOON).await;
+    let shares = [fired(&one).await, fired(&two).await];
+    eprintln!("fired by each process: {shares:?}");
+    assert_eq!(shares.iter().sum::<usize>(), RUNS);
+    assert!(shares.iter().all(|share| *share > 0), "one process fired everything: {shares:?}");
+    for user in people {
+        for schedule in store.list_schedules(user, ScheduleFilter::All).await.unwrap() {
+            let (runs, goes_on) = if schedule.when.is_once() { (1, false) } else { (WAVES, true) };
+            let next_is_later = schedule.next_run.is_some_and(|next| next > Clock::system().now());
+            assert_eq!((u64::from(schedule.runs), schedule.failures), (runs, 0), "{schedule:?}");
+            assert_eq!((schedule.enabled, schedule.finished, next_is_later), (goes_on, !goes_on, goes_on), "{schedule:?}");
+        }
+    }
+    store.close().await;
+    assert_eq!(stage.carrier.sent().len(), RUNS + PEOPLE);
+    one.stop().await;
+    two.stop().await;
 }
