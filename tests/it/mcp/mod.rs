@@ -1,9 +1,11 @@
 //! The MCP server: who is let in, what is answered, and what real clients make of it.
 
+mod attempts;
 mod bad_input;
 mod clients;
 mod identity;
 mod isolation;
+mod isolation_stdio;
 mod notes;
 mod nothing_lost;
 mod protocol;
