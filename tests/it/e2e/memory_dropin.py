@@ -31,13 +31,13 @@ RULES = {
     "union of words": "a search of several words also finds entities that hold each word somewhere; upstream wants the text itself",
     "no accents": "a search forgets accents; upstream does not",
     "ranked": "search hits come best first; upstream gives them in stored order",
-    "not found": "deleting tells what was not there instead of claiming success; the wording of messages is ours",
+    "not found": "deleting tells what was not there instead of claiming success; where all was there it says what upstream says",
     "error texts": "what a refused call says is ours; that it is refused is the same",
     "compact text": "the text beside the structured result is the whole of it as compact JSON; upstream's is pretty-printed, and only a part",
 }
 
 # Fields that ours adds, by place: in the answer; in an entity that was written into one that existed; in a relation of which
-# only one end was found.
+# only one end was found. They are foretold like everything else, but for the wording of reasons and the names that come close.
 EXTRAS = {
     "answer": {"deleted", "notFound", "refused", "missing"},
     "entity": {"merged"},
@@ -124,7 +124,7 @@ class Model:
                 entity["entityType"] = composed(e["entityType"])
             added = self.add(entity, e["observations"])
             if created or changed or added:
-                entry = written.setdefault(name, {"name": name, "entityType": "", "observations": []})
+                entry = written.setdefault(name, {"name": name, "entityType": "", "observations": [], **({} if created else {"merged": True})})
                 entry["entityType"] = entity["entityType"]
                 entry["observations"] += added
         return {"entities": list(written.values())}
@@ -139,18 +139,21 @@ class Model:
         return added
 
     def create_relations(self, relations):
-        created = []
+        created, refused = [], []
         before = list(self.relations)
         for r in relations:
             key = tuple(self.form(r[field]) for field in ("from", "to", "relationType"))
             if self.ours:
-                if key in self.relations or self.named(key[0]) is None or self.named(key[1]) is None:
+                if self.named(key[0]) is None or self.named(key[1]) is None:
+                    refused.append(shape(key))
+                    continue
+                if key in self.relations:
                     continue
             elif key in before:
                 continue
             self.relations.append(key)
             created.append(key)
-        return {"relations": [shape(key) for key in created]}
+        return {"relations": [shape(key) for key in created], **only("refused", refused)}
 
     def add_observations(self, observations):
         if any(self.named(self.form(o["entityName"])) is None for o in observations):
@@ -160,34 +163,62 @@ class Model:
             for o in observations]}
 
     def delete_entities(self, entityNames):
-        names = {self.form(name) for name in entityNames}
+        names = list(dict.fromkeys(self.form(name) for name in entityNames))
+        missing = [name for name in names if self.named(name) is None]
         self.entities = [e for e in self.entities if e["name"] not in names]
         self.relations = [r for r in self.relations if r[0] not in names and r[1] not in names]
-        return {}
+        return self.deleted("Entities", len(names) - len(missing), missing, len(missing))
 
     def delete_observations(self, deletions):
+        gone, missing, count = 0, [], 0
         for d in deletions:
-            entity = self.named(self.form(d["entityName"]))
-            if entity is not None:
-                gone = {self.form(text) for text in d["observations"]}
-                entity["observations"] = [text for text in entity["observations"] if text not in gone]
-        return {}
+            name, entity = self.form(d["entityName"]), self.named(self.form(d["entityName"]))
+            for text in map(self.form, d["observations"]):
+                if entity is not None and text in entity["observations"]:
+                    entity["observations"] = [known for known in entity["observations"] if known != text]
+                    gone += 1
+                    continue
+                count += 1
+                if missing and missing[-1]["entityName"] == name:
+                    missing[-1]["observations"].append(text)
+                else:
+                    missing.append({"entityName": name, "observations": [text]})
+        return self.deleted("Observations", gone, missing, count)
 
     def delete_relations(self, relations):
-        gone = {tuple(self.form(r[field]) for field in ("from", "to", "relationType")) for r in relations}
-        self.relations = [r for r in self.relations if r not in gone]
-        return {}
+        gone, missing = 0, []
+        for key in (tuple(self.form(r[field]) for field in ("from", "to", "relationType")) for r in relations):
+            if key in self.relations:
+                self.relations = [r for r in self.relations if r != key]
+                gone += 1
+            else:
+                missing.append(shape(key))
+        return self.deleted("Relations", gone, missing, len(missing))
+
+    def deleted(self, what, gone, missing, count):
+        all_well = {"success": True, "message": f"{what} deleted successfully"}
+        if not self.ours:
+            return all_well
+        if count:
+            nothing = f"Nothing was deleted: none of these {what.lower()} exist"
+            all_well = {"success": gone > 0, "message": f"{gone} deleted; {count} not found" if gone else nothing}
+        return {**all_well, "deleted": gone, **only("notFound", missing)}
 
     def around(self, entities):
         names = {e["name"] for e in entities}
-        return {"entities": entities, "relations": [shape(r) for r in self.relations if r[0] in names or r[1] in names]}
+        return {"entities": entities, "relations": [self.found(r, names) for r in self.relations if r[0] in names or r[1] in names]}
+
+    def found(self, relation, names):
+        outside = [end for end in relation[:2] if end not in names] if self.ours else []
+        return {**shape(relation), **only("neighbour", outside[0] if outside else None)}
 
     def read_graph(self):
         return {"entities": self.entities, "relations": [shape(r) for r in self.relations]}
 
     def open_nodes(self, names):
-        names = {self.form(name) for name in names}
-        return self.around([e for e in self.entities if e["name"] in names])
+        names = list(dict.fromkeys(map(self.form, names)))
+        missing = [name for name in names if self.named(name) is None] if self.ours else []
+        return {**self.around([e for e in self.entities if e["name"] in names]), **only("missing", [{"name": name} for name in missing])}
 
     def search_nodes(self, query):
         if not self.ours:
@@ -213,21 +244,26 @@ def shape(key):
     return dict(zip(("from", "to", "relationType"), key))
 
 
-def comparable(tool, structured, extras=True):
-    """An answer without what only ours has, and without the order of hits; what is not known stays and will differ."""
+def only(name, value):
+    """A field that is left out where there is nothing to say."""
+    return {name: value} if value else {}
+
+
+def comparable(tool, structured, extras):
+    """An answer without the order of hits, and either with what only ours has ("kept") or without ("dropped"); what is not
+    known stays and will differ."""
     if structured is None:
         return None
     answer = dict(structured)
-    if extras:
+    for name, inner in (("refused", "reason"), ("missing", "close")):
+        if name in answer:
+            answer[name] = [{k: v for k, v in item.items() if k != inner} for item in answer[name]]
+    if extras == "dropped":
         for name in EXTRAS["answer"]:
             answer.pop(name, None)
         for kind, names in (("entities", EXTRAS["entity"]), ("relations", EXTRAS["relation"])):
             if isinstance(answer.get(kind), list):
                 answer[kind] = [{k: v for k, v in item.items() if k not in names} for item in answer[kind]]
-    if tool.startswith("delete_"):
-        # Rule "not found": success and its wording; what was deleted shows in the graph.
-        answer.pop("success", None)
-        answer.pop("message", None)
     if tool == "search_nodes":
         for kind in ("entities", "relations"):
             answer[kind] = sorted(answer[kind], key=lambda item: json.dumps(item, sort_keys=True))
@@ -292,6 +328,16 @@ class Caller:
         if tool == "add_observations":
             # A missing entity is refused by both.
             return tool, {"observations": [{"entityName": name, "contents": self.texts()} for name in self.names()]}
+        if tool.startswith("delete_") and self.plain:
+            # Only what is there; where there is nothing, the graph is read instead.
+            if tool == "delete_entities" and known:
+                return tool, {"entityNames": [entity["name"] for entity in self.some(known, 2)]}
+            full = [entity for entity in known if entity["observations"]]
+            if tool == "delete_observations" and full:
+                return tool, {"deletions": [{"entityName": e["name"], "observations": self.some(e["observations"])} for e in self.some(full)]}
+            if tool == "delete_relations" and self.graph.relations:
+                return tool, {"relations": [shape(key) for key in self.some(self.graph.relations, 2)]}
+            return "read_graph", {}
         if tool == "delete_entities":
             return tool, {"entityNames": self.names(2)}
         if tool == "delete_observations":
@@ -316,7 +362,7 @@ def main():
     signal.alarm(280)
     upstream_command, memory_file, ours_command = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
     environment = json.loads(sys.argv[4])
-    report = {"calls": 0, "plain": 0, "any": 0, "refused": 0, "differing": 0, "wrong": [], "extras": []}
+    report = {"calls": 0, "plain": 0, "any": 0, "refused": 0, "differing": 0, "deletions": 0, "claimed": 0, "wrong": [], "extras": []}
     extras = set()
 
     def wrong(**what):
@@ -355,17 +401,18 @@ def main():
                     extras |= {f"{tool}.{name}" for name in mine.keys() - (theirs or mine).keys()}
                     if json.loads(text) != mine or text != json.dumps(mine, ensure_ascii=False, separators=(",", ":")):
                         wrong(what="the text is not the result as compact JSON", text=text, result=mine, **place)
-                one, other = comparable(tool, theirs, extras=False), comparable(tool, mine)
-                if one != comparable(tool, foretold_theirs):
+                report["deletions"] += tool.startswith("delete_")
+                report["claimed"] += tool.startswith("delete_") and theirs["success"] and not mine["success"]
+                one, other = comparable(tool, theirs, "kept"), comparable(tool, mine, "dropped")
+                if one != comparable(tool, foretold_theirs, "kept"):
                     wrong(what="upstream is not what its model says", upstream=one, model=foretold_theirs, **place)
-                if other != comparable(tool, foretold_mine):
-                    wrong(what="ours is not what our rules say", ours=other, rules=foretold_mine, **place)
+                if comparable(tool, mine, "kept") != comparable(tool, foretold_mine, "kept"):
+                    wrong(what="ours is not what our rules say", ours=mine, rules=foretold_mine, **place)
                 if one != other:
                     report["differing"] += 1
                     if plain:
                         wrong(what="answers differ", upstream=one, ours=other, **place)
             theirs, mine = upstream.call("read_graph", {})[0], ours.call("read_graph", {})[0]
-            theirs, mine = comparable("read_graph", theirs, extras=False), comparable("read_graph", mine)
             if plain and theirs != mine:
                 wrong(what="graphs differ", seed=seed, upstream=theirs, ours=mine)
             if mine != expected.answer("read_graph", {}):
