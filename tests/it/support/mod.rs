@@ -10,6 +10,8 @@ pub(crate) mod chance;
 pub(crate) mod home;
 pub(crate) mod listener;
 pub(crate) mod model;
+#[cfg(feature = "mongodb")]
+pub(crate) mod mongo;
 pub(crate) mod process;
 mod self_test;
 pub(crate) mod twilio;
