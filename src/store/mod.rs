@@ -13,6 +13,7 @@
 //! Start with [`Inbox::accept`] and [`Turns::lease_turns`]. Adapters are private: [`open`] is the only way to one.
 
 mod conversations;
+mod cursor;
 mod graph;
 mod inbox;
 mod jobs;

@@ -9,7 +9,6 @@ mod changes;
 mod check;
 mod checkpoint;
 mod conversations;
-mod cursor;
 mod fault;
 mod graph;
 mod jobs;
@@ -51,7 +50,7 @@ use self::fault::Outcome;
 use self::open::Access;
 use self::readers::Readers;
 use self::writer::{Unit, Urgency, Writer};
-use super::{StoreError, StoreResult};
+use super::{StoreError, StoreResult, cursor};
 use crate::clock::Clock;
 use crate::config::sections;
 

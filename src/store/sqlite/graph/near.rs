@@ -6,8 +6,9 @@ use rusqlite::{Connection, params};
 
 use super::super::fault::Outcome;
 use super::Number;
-use super::search::{quoted, rarest_tokens};
+use super::search::quoted;
 use crate::domain::graph::fold;
+use crate::domain::graph_text::{ALIKE, likeness, rarest_tokens};
 use crate::store::MissingName;
 
 /// Names told.
@@ -19,10 +20,6 @@ const BESIDE: i64 = 12;
 const SHARING: i64 = 40;
 /// Tokens of the name that are asked for.
 const TOKENS: usize = 4;
-/// Characters of a name that are compared.
-const COMPARED: usize = 64;
-/// How alike two names must be, from 0 to 1.
-const ALIKE: f64 = 0.75;
 
 /// The missing names of one call.
 #[derive(Default)]
@@ -80,47 +77,4 @@ fn close(db: &Connection, number: Number, name: &str) -> Outcome<Vec<String>> {
         .collect();
     close.sort_by(|a, b| b.0.total_cmp(&a.0));
     Ok(close.into_iter().take(TOLD).map(|(_alike, name)| name).collect())
-}
-
-/// How alike two folded names are: by their letters, or because one is a whole word of the other.
-fn likeness(a: &str, b: &str) -> f64 {
-    let word_of =
-        |short: &str, long: &str| short.chars().count() >= 3 && long.split(|c: char| !c.is_alphanumeric()).any(|word| word == short);
-    if word_of(a, b) || word_of(b, a) {
-        return 0.9;
-    }
-    let begin = |text: &str| -> String { text.chars().take(COMPARED).collect() };
-    let (a, b) = (begin(a), begin(b));
-    let (has, other) = (a.chars().count(), b.chars().count());
-    let (short, long) = (has.min(other), has.max(other));
-    // What differs so much in length is not alike, whatever its letters.
-    if short * 4 < long {
-        return 0.0;
-    }
-    let by_order = if has > 3 { strsim::jaro_winkler(&a, &b) - 0.1 } else { 0.0 };
-    // Each character that one has more is a step from one to the other.
-    if short * 4 < long * 3 {
-        return by_order;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "both are at most COMPARED")]
-    let by_steps = if long == 0 { 1.0 } else { 1.0 - strsim::osa_distance(&a, &b) as f64 / long as f64 };
-    by_steps.max(by_order)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slips_and_parts_are_alike_and_others_are_not() {
-        for (a, b) in [("ada lovelace", "ada lovelce"), ("ada", "ada lovelace"), ("project x", "projekt x"), ("lodnon", "london")] {
-            assert!(likeness(a, b) >= ALIKE, "{a} {b}: {}", likeness(a, b));
-        }
-        for (a, b) in [("ada", "bob"), ("london", "paris"), ("entity-000001", "sister"), ("a", "b")] {
-            assert!(likeness(a, b) < ALIKE, "{a} {b}: {}", likeness(a, b));
-        }
-        let long = "an entity with a very long name ".repeat(8);
-        assert!(likeness("an entity", &long) < f64::EPSILON, "they differ too much in length to be compared");
-        assert!(likeness(&long, &long.replace("very", "vrey")) >= ALIKE);
-    }
 }

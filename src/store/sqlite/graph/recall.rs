@@ -8,12 +8,11 @@ use super::super::fault::Outcome;
 use super::read::{fact, newest_relations, select_fact};
 use super::search::{entity_of, is_observation, rows};
 use super::{Number, counts};
-use crate::domain::graph::{GraphCounts, Relation, fold};
+use crate::domain::graph::{GraphCounts, Relation};
+use crate::domain::graph_text::{is_word_of, topic_words};
 use crate::domain::ids::UserId;
 use crate::store::Recollection;
 
-/// Words of the text that count: the longest.
-const WORDS: usize = 24;
 /// Rows of one word that count: the newest. A word that has so many says little.
 const ROWS: usize = 128;
 /// Rows of a graph up to which words are looked for that are too short for the index.
@@ -22,40 +21,6 @@ const SMALL: i64 = 5_000;
 const ENTITIES: usize = 8;
 /// The newest facts of such an entity that are told.
 const FACTS_EACH: i64 = 12;
-
-/// Words that say nothing of what a text is about.
-const EMPTY: &str = " about after all also and any are because been but can could did does for from get got had has have her him his how \
-    into its just know let like may mine more much must not now our out please remember should some such tell than that the their them \
-    then there these they this those too use was were what when where which who why will with would yes you your ";
-
-/// Whether a script has no spaces between words.
-const fn is_unspaced(character: char) -> bool {
-    matches!(character, '\u{e00}'..='\u{eff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}')
-}
-
-/// The words of a text that can find something, the longest first. Where words are written without spaces, every three
-/// characters in a row are one.
-fn words(text: &str) -> Vec<String> {
-    let folded = fold(text);
-    let mut words: Vec<String> = Vec::new();
-    for word in folded.split(|character: char| !character.is_alphanumeric()) {
-        let characters: Vec<char> = word.chars().collect();
-        if characters.iter().any(|character| is_unspaced(*character)) {
-            if characters.len() < 3 {
-                words.push(word.to_owned());
-            }
-            words.extend(characters.windows(3).map(String::from_iter));
-        } else if characters.len() >= 3 && !EMPTY.contains(&format!(" {word} ")) {
-            // "sisters" finds "sister".
-            words.push(if word.len() > 4 && word.is_ascii() { word.strip_suffix('s').unwrap_or(word) } else { word }.to_owned());
-        }
-    }
-    let mut seen = HashSet::new();
-    words.retain(|word| seen.insert(word.clone()));
-    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
-    words.truncate(WORDS);
-    words
-}
 
 /// How much each fact and each entity has to do with a text.
 #[derive(Default)]
@@ -69,18 +34,17 @@ impl Scores {
         let mut scores = Self::default();
         let GraphCounts { entities, observations, .. } = counts(db, number)?;
         let is_small = entities + observations <= SMALL;
-        for word in words(text).into_iter().filter(|word| is_small || word.chars().count() >= 3) {
+        for word in topic_words(text).into_iter().filter(|word| is_small || word.chars().count() >= 3) {
             // Names are few and say most: they are asked apart, so that a word of many observations does not hide them.
             let mut hits = rows(db, number.entities(), &word, ROWS)?;
             hits.extend(rows(db, number.observations(), &word, ROWS)?);
             #[expect(clippy::cast_precision_loss, reason = "at most some hundred rows")]
             let weight = 1.0 / (1.0 + hits.len() as f64).ln_1p();
-            let whole = |name: &str| name.split(|character: char| !character.is_alphanumeric()).any(|part| part == word);
             for hit in hits {
                 if is_observation(hit.id) {
                     *scores.observations.entry(hit.id).or_default() += weight;
                 } else {
-                    let weight = weight * if hit.in_name && whole(&hit.name) { 3.0 } else { 1.0 };
+                    let weight = weight * if hit.in_name && is_word_of(&word, &hit.name) { 3.0 } else { 1.0 };
                     *scores.entities.entry(hit.id).or_default() += weight;
                 }
             }
@@ -131,21 +95,4 @@ pub(super) fn recall(db: &Connection, user: UserId, text: &str, limit: usize) ->
         }
     }
     Ok(Recollection { facts, relations })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::words;
-
-    #[test]
-    fn words_that_say_nothing_are_left_out() {
-        assert_eq!(words("What do you know about my sisters?"), ["sister"]);
-        assert_eq!(words("Is Zoë's flat (the FLAT) in Oslo?"), ["flat", "oslo", "zoe"]);
-    }
-
-    #[test]
-    fn words_without_spaces_are_cut() {
-        assert_eq!(words("東京"), ["東京"]);
-        assert_eq!(words("姉は東京"), ["姉は東", "は東京"]);
-    }
 }

@@ -9,13 +9,12 @@ use super::super::cursor::{self, Listing, Place};
 use super::super::fault::{Fault, Outcome};
 use super::{Number, OBSERVATION, digest, entity};
 use crate::domain::graph::{Entity, fold};
+use crate::domain::graph_text::{query_words, rarest_tokens};
 use crate::domain::ids::UserId;
 use crate::store::{GraphFound, GraphSearch, StoreError};
 
 /// Tokens of one word that the index is asked for: each costs a look into every part of the index, and two tell most texts apart.
 const TOKENS: usize = 2;
-/// Words of a query that count.
-const WORDS: usize = 16;
 /// Rows by which it is tried which word is rare.
 const PROBE: usize = 200;
 /// Entities up to which it is cheaper to look at each than to ask the index for the next word.
@@ -103,34 +102,6 @@ pub(super) fn quoted(token: &str) -> String {
     format!("\"{}\"", token.replace('"', "\"\""))
 }
 
-/// Tokens of a text, those first that few texts have, by the look of their letters; they overlap as little as they can.
-/// None where the text is shorter than a token.
-pub(super) fn rarest_tokens(text: &str, most: usize) -> Vec<String> {
-    /// Letters by how often they come in texts of many languages; what is not here is rare.
-    const FREQUENT: &str = " eantiorsldhucmpgfbvykwzjxq";
-    // A long text is found by its beginning, and compared as a whole.
-    let characters: Vec<char> = text.chars().take(64).collect();
-    let rarity = |character: &char| FREQUENT.find(*character).unwrap_or(FREQUENT.len() + 8);
-    let mut places: Vec<(usize, usize)> =
-        characters.windows(3).enumerate().map(|(place, token)| (token.iter().map(rarity).sum::<usize>(), place)).collect();
-    places.sort_unstable_by(|a, b| b.cmp(a));
-    let mut taken: Vec<usize> = Vec::new();
-    for apart in [3, 2, 1] {
-        for (_rarity, place) in &places {
-            if taken.len() < most && taken.iter().all(|other| other.abs_diff(*place) >= apart) {
-                taken.push(*place);
-            }
-        }
-    }
-    taken.iter().filter_map(|place| characters.get(*place..place + 3)).map(|token| token.iter().collect()).collect()
-}
-
-/// The words of a folded text, each once.
-fn words(text: &str) -> Vec<&str> {
-    let mut seen = HashSet::new();
-    text.split(' ').filter(|word| !word.is_empty() && seen.insert(*word)).take(WORDS).collect()
-}
-
 /// Entities that have each of the words somewhere.
 fn with_all_words(db: &Connection, number: Number, words: &[&str]) -> Outcome<HashSet<i64>> {
     let whole = (number.first(), number.last());
@@ -212,7 +183,7 @@ fn ranked(db: &Connection, number: Number, query: &str) -> Outcome<Vec<(Class, i
     for hit in hits.iter().filter(|hit| is_observation(hit.id)) {
         best.entry(entity_of(db, hit.id)?).or_insert((Class::Observation, hit.id));
     }
-    let words = words(query);
+    let words = query_words(query);
     if words.len() > 1 {
         for id in with_all_words(db, number, &words)? {
             best.entry(id).or_insert((Class::Words, id));
@@ -260,16 +231,6 @@ pub(super) fn find(db: &Connection, user: UserId, search: &GraphSearch) -> Outco
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_rarest_tokens_are_asked_for() {
-        assert_eq!(rarest_tokens("mark001234z", 3).len(), 3);
-        assert!(rarest_tokens("mark001234z", 1)[0].bytes().all(|byte| byte.is_ascii_digit()));
-        assert_eq!(rarest_tokens("abc", 3), ["abc"]);
-        assert_eq!(rarest_tokens("abcd", 3).len(), 2, "they overlap where they must");
-        assert!(rarest_tokens("ab", 3).is_empty());
-        assert_eq!(rarest_tokens("日本国", 3), ["日本国"]);
-    }
 
     #[test]
     fn quotes_do_not_end_a_token() {

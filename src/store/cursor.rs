@@ -3,8 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::fault::{Fault, Outcome};
-use crate::store::{Page, StoreError};
+use super::{Page, StoreError, StoreResult};
 
 /// Which listing a cursor is of; another's is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +38,9 @@ pub(super) fn write<const N: usize>(listing: Listing, place: &Place<N>) -> Strin
 }
 
 /// Reads a cursor of that listing, whose ids have `id_bytes` bytes. No cursor is the beginning.
-pub(super) fn read<const N: usize>(listing: Listing, id_bytes: usize, cursor: Option<&str>) -> Outcome<Option<Place<N>>> {
+pub(super) fn read<const N: usize>(listing: Listing, id_bytes: usize, cursor: Option<&str>) -> StoreResult<Option<Place<N>>> {
     let Some(cursor) = cursor else { return Ok(None) };
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_invalid| Fault::Refused(StoreError::InvalidCursor))?;
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_invalid| StoreError::InvalidCursor)?;
     let place = (|| {
         let (kind, rest) = bytes.split_first()?;
         let (numbers, id) = rest.split_at_checked(N * 8)?;
@@ -54,7 +53,7 @@ pub(super) fn read<const N: usize>(listing: Listing, id_bytes: usize, cursor: Op
         }
         Some(place)
     })();
-    place.map(Some).ok_or(Fault::Refused(StoreError::InvalidCursor))
+    place.map(Some).ok_or(StoreError::InvalidCursor)
 }
 
 /// Rows to ask for: one more than the page holds tells whether there is another page.
