@@ -25,23 +25,23 @@ const LIMITS: GraphLimits = GraphLimits {
 };
 
 /// The program's store, as another process opens it.
-fn open(stage: &Stage) -> SharedStore {
+pub(super) fn open(stage: &Stage) -> SharedStore {
     let mut config = Config::from_toml("").unwrap();
     config.storage.path = stage.home.data();
     scrubjay::store::open(&config.storage, Clock::system()).unwrap()
 }
 
-async fn person(store: &SharedStore, number: &str) -> UserId {
+pub(super) async fn person(store: &SharedStore, number: &str) -> UserId {
     store.find_user_by_phone(&PhoneNumber::from_stored(number).unwrap()).await.unwrap().expect("somebody has texted").id
 }
 
-async fn remember(store: &SharedStore, user: UserId, name: &str, observations: &[&str]) {
+pub(super) async fn remember(store: &SharedStore, user: UserId, name: &str, observations: &[&str]) {
     let observations = observations.iter().map(|text| (*text).to_owned()).collect();
     let entity = NewEntity { name: name.to_owned(), entity_type: "person".to_owned(), observations };
     store.create_entities(user, vec![entity], None, LIMITS).await.unwrap();
 }
 
-async fn relate(store: &SharedStore, user: UserId, from: &str, relation_type: &str, to: &str) {
+pub(super) async fn relate(store: &SharedStore, user: UserId, from: &str, relation_type: &str, to: &str) {
     let relation = Relation { from: from.to_owned(), to: to.to_owned(), relation_type: relation_type.to_owned() };
     store.create_relations(user, vec![relation], LIMITS).await.unwrap();
 }

@@ -1,5 +1,6 @@
 //! The whole program from outside: the real executable between a fake carrier and a fake model.
 
+mod agent_turns;
 mod agents;
 mod books;
 mod catch_up;
@@ -7,6 +8,7 @@ mod chaos;
 mod conversation;
 mod memory;
 mod memory_dropin;
+mod obeying;
 mod outside;
 mod privacy;
 mod races;

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use crate::support::chance::Chance;
 
 /// The names of everything that both people have.
-pub(super) const NAMES: [&str; 3] = ["Ada", "me", "Ann"];
+pub(crate) const NAMES: [&str; 3] = ["Ada", "me", "Ann"];
 
 /// What is stored for somebody: the same for everybody but for the marker.
-pub(super) fn seeds(marker: &str) -> Vec<(&'static str, Value)> {
+pub(crate) fn seeds(marker: &str) -> Vec<(&'static str, Value)> {
     let entity = |name: &str| json!({"name": name, "entityType": "person", "observations": [format!("is known to {name} {marker}")]});
     vec![
         ("create_entities", json!({"entities": NAMES.map(entity)})),
@@ -23,7 +23,7 @@ pub(super) fn seeds(marker: &str) -> Vec<(&'static str, Value)> {
 }
 
 /// Texts that stand in arguments: the names of things, and what names the other person.
-pub(super) fn texts(other: &str, number: &str) -> Vec<String> {
+pub(crate) fn texts(other: &str, number: &str) -> Vec<String> {
     let mut texts: Vec<String> =
         ["Ada", "me", "Ann", "milk", "call Ada", "tea", "1", "2", "knows me", "2030-01-01", "16:00", "person", "%", "*", ""]
             .map(str::to_owned)
@@ -34,7 +34,7 @@ pub(super) fn texts(other: &str, number: &str) -> Vec<String> {
 }
 
 /// Every resource, templates with each of these names.
-pub(super) fn addresses<'a>(resources: impl IntoIterator<Item = &'a str>, names: &[&str]) -> Vec<String> {
+pub(crate) fn addresses<'a>(resources: impl IntoIterator<Item = &'a str>, names: &[&str]) -> Vec<String> {
     let filled = resources.into_iter().flat_map(|uri| match uri.split_once('{') {
         None => vec![uri.to_owned()],
         Some((beginning, _)) => names.iter().map(|name| format!("{beginning}{}", encoded(name))).collect(),
@@ -47,10 +47,10 @@ fn encoded(text: &str) -> String {
 }
 
 /// Makes arguments that a schema allows, now and then ones that it does not.
-pub(super) struct Maker<'a> {
-    pub(super) chance: &'a Chance,
-    pub(super) root: &'a Value,
-    pub(super) texts: &'a [String],
+pub(crate) struct Maker<'a> {
+    pub(crate) chance: &'a Chance,
+    pub(crate) root: &'a Value,
+    pub(crate) texts: &'a [String],
 }
 
 impl Maker<'_> {
@@ -89,7 +89,7 @@ impl Maker<'_> {
         }
     }
 
-    pub(super) fn object(&self, schema: &Value, depth: usize) -> Value {
+    pub(crate) fn object(&self, schema: &Value, depth: usize) -> Value {
         let required: BTreeSet<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let mut object = Map::new();
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -108,19 +108,19 @@ impl Maker<'_> {
 
 /// One call of each tool there is, in an order in which each does its work, on things that have the same names at the other's. So that
 /// nothing is proved by calls that all failed.
-pub(super) struct Sure {
+pub(crate) struct Sure {
     at: usize,
     /// Of the item or the schedule that was made last.
     id: Value,
 }
 
 impl Sure {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { at: 0, id: Value::Null }
     }
 
     /// The next call.
-    pub(super) fn next(&mut self) -> Option<(&'static str, Value)> {
+    pub(crate) fn next(&mut self) -> Option<(&'static str, Value)> {
         let id = || json!({"id": self.id});
         let friends = || json!({"relations": [{"from": "Ada", "to": "Ann", "relationType": "is a friend of"}]});
         let sister = || json!(["is a sister of mine"]);
@@ -160,10 +160,15 @@ impl Sure {
     }
 
     /// Takes the result of the call, which must have done its work.
-    pub(super) fn took(&mut self, tool: &str, result: &Value) {
+    pub(crate) fn took(&mut self, tool: &str, result: &Value) {
         assert_eq!(result["isError"], false, "{tool}: {result}");
         let structured = &result["structuredContent"];
         assert!(structured.get("success").is_none_or(|success| success == true), "{tool}: {result}");
+        self.learn(structured);
+    }
+
+    /// Learns from a structured result what was made.
+    pub(crate) fn learn(&mut self, structured: &Value) {
         for made in ["todo", "schedule"] {
             if let Some(id) = structured[made].get("id") {
                 self.id = id.clone();

@@ -1,6 +1,6 @@
 //! The MCP server: who is let in, what is answered, and what real clients make of it.
 
-mod attempts;
+pub(crate) mod attempts;
 mod bad_input;
 mod clients;
 mod identity;

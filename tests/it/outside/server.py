@@ -1,7 +1,8 @@
 """A small MCP server over standard input and output, without dependencies, that can also misbehave.
 
 Options: --log FILE (what happened, a line each), --die-while FILE (ends at once while FILE exists), --silent (answers nothing), --slow-start,
---stubborn (ignores the end of its input and SIGTERM), --chatty (prints garbage and log notifications before each answer).
+--stubborn (ignores the end of its input and SIGTERM), --chatty (prints garbage and log notifications before each answer),
+--few (has only its first tool).
 """
 
 import json
@@ -108,7 +109,9 @@ def answer(request):
     elif method == "tools/list":
         # Two pages.
         half = len(TOOLS) // 2
-        if request.get("params", {}).get("cursor"):
+        if "--few" in OPTIONS:
+            result = {"tools": TOOLS[:1]}
+        elif request.get("params", {}).get("cursor"):
             result = {"tools": TOOLS[half:]}
         else:
             result = {"tools": TOOLS[:half], "nextCursor": "second"}

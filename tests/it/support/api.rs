@@ -25,6 +25,16 @@ impl Api {
         self.post("sms-conversation", &json!({"role": "external", "content": text, "from": from}), &[]).await
     }
 
+    /// Sends a text of a number; the answer comes as a stream of events.
+    pub(crate) async fn stream(&self, from: &str, text: &str) -> Stream {
+        let url = format!("http://{}/api/messages/sms-conversation", self.address);
+        let request = self.client.post(url).header("x-api-key", API_KEY).header("accept", "text/event-stream");
+        let answer = request.json(&json!({"role": "external", "content": text, "from": from})).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Stream { answer, text: String::new() }
+    }
+
     /// Sends any body to any conversation, with further headers.
     pub(crate) async fn post(&self, conversation: &str, body: &Value, headers: &[(&str, &str)]) -> (StatusCode, Value) {
         let url = format!("http://{}/api/messages/{conversation}", self.address);
@@ -36,5 +46,29 @@ impl Api {
         let status = answer.status();
         let bytes = answer.bytes().await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))))
+    }
+}
+
+/// An answer that is still coming.
+pub(crate) struct Stream {
+    answer: reqwest::Response,
+    /// What has come.
+    text: String,
+}
+
+impl Stream {
+    /// Reads on until what has come is enough; every event from the first: name and data.
+    pub(crate) async fn until(&mut self, enough: impl Fn(&[(String, Value)]) -> bool) -> Vec<(String, Value)> {
+        loop {
+            // The last block may be the beginning of one.
+            let whole = self.text.rfind("\n\n").map_or("", |end| &self.text[..end]);
+            let events = crate::http_home::read_events(whole);
+            if enough(&events) {
+                return events;
+            }
+            let piece = self.answer.chunk().await.unwrap();
+            let piece = piece.unwrap_or_else(|| panic!("the stream ended with {events:?}"));
+            self.text.push_str(std::str::from_utf8(&piece).unwrap());
+        }
     }
 }

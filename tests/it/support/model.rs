@@ -68,9 +68,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// What the person wrote since the model's last answer.
+    /// What the person wrote since the model's last answer; asking for tools is none.
     pub(crate) fn newest(&self) -> Vec<&str> {
-        let from = self.messages.iter().rposition(|entry| entry.role == "assistant").map_or(0, |index| index + 1);
+        let from = self.messages.iter().rposition(|entry| entry.role == "assistant" && entry.calls.is_empty()).map_or(0, |index| index + 1);
         self.messages[from..].iter().filter(|entry| entry.role == "user").map(|entry| entry.content.as_str()).collect()
     }
 
