@@ -27,6 +27,7 @@ mod mcp;
 mod memory_tools;
 mod outside;
 mod papers;
+mod schedule_tools;
 mod service;
 mod support;
 mod todo_tools;

@@ -1,5 +1,7 @@
 //! The offline model with our own tool sets, as `demo` runs it.
 
+use std::time::Duration;
+
 use scrubjay::domain::endpoint::Endpoint;
 
 use crate::service::bench::{ADA, BEA, Bench, bench};
@@ -42,5 +44,24 @@ async fn the_demo_remembers_and_plans_for_each_person() {
     holds(&bench, BEA, "what do you know about my sister", "I know nothing about sister.").await;
     bench.exchange(ADA, "/new").await;
     holds(&bench, ADA, "What do you know about my sister?", "This I know: your sister is Ada.").await;
+}
+
+#[tokio::test]
+async fn the_demo_reminds_when_it_said_it_would() {
+    let bench = demo().await;
+    holds(&bench, ADA, "hello", "").await;
+    holds(&bench, BEA, "hello", "").await;
     holds(&bench, ADA, "remind me in 2 minutes to stretch", "I will remind you in 2 minutes: stretch").await;
+    let before = bench.sent();
+    bench.clock.advance(Duration::from_mins(2) - Duration::from_millis(1));
+    bench.app.drain().await.unwrap();
+    assert_eq!(bench.sent(), before, "it is not time yet");
+    bench.clock.advance(Duration::from_millis(1));
+    bench.app.drain().await.unwrap();
+    assert_eq!(bench.sent()[before.len()..], [(ADA.to_owned(), "stretch".to_owned())]);
+    // Once, and to whom it was promised.
+    bench.clock.advance(Duration::from_hours(48));
+    bench.app.drain().await.unwrap();
+    assert_eq!(bench.sent().len(), before.len() + 1);
+    bench.assert_no_job_left().await;
 }
