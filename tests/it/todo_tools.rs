@@ -287,7 +287,7 @@ async fn days_are_those_of_the_person_also_when_the_clocks_change() {
 }
 
 #[tokio::test]
-async fn null_clears_what_can_be_empty_and_absence_leaves_it() {
+async fn null_or_nothing_clears_what_can_be_empty_and_absence_leaves_it() {
     let stage = Stage::at("2026-11-22T12:00:00Z");
     let ann = stage.person(ANN).await;
     stage.result(ann, "todo_add", json!({"text": "x", "category": "Home", "dueDate": "2026-12-24", "priority": "high"})).await;
@@ -297,6 +297,9 @@ async fn null_clears_what_can_be_empty_and_absence_leaves_it() {
     assert_eq!((after.get("dueDate"), &after["category"], &after["priority"]), (None, &json!("Home"), &json!("high")));
     let after = stage.result(ann, "todo_update", json!({"id": 1, "category": null, "due_date": "2027-01-01"})).await["todo"].clone();
     assert_eq!((after.get("category"), &after["dueDate"], &after["text"]), (None, &json!("2027-01-01"), &json!("y")));
+    stage.result(ann, "todo_update", json!({"id": 1, "category": "Work"})).await;
+    let after = stage.result(ann, "todo_update", json!({"id": 1, "category": "", "dueDate": " "})).await["todo"].clone();
+    assert_eq!((after.get("category"), after.get("dueDate"), &after["text"]), (None, None, &json!("y")));
 }
 
 #[tokio::test]

@@ -122,6 +122,8 @@ impl TodoTools {
         changes.extend(arguments.category.map(TodoChange::Category));
         changes.extend(arguments.priority.map(|priority| TodoChange::Priority(priority.into())));
         if let Some(text) = arguments.due_date {
+            // Servers that hold a model to one type leave it no null.
+            let text = text.filter(|text| !text.trim().is_empty());
             changes.push(TodoChange::Due(text.as_deref().map(due).transpose()?));
         }
         if changes.is_empty() {

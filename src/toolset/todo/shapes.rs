@@ -51,12 +51,12 @@ pub(super) struct UpdateArguments {
     /// The new text
     #[schemars(extend("aliases" = ["title", "task", "content", "name"]))]
     pub(super) text: Option<String>,
-    /// null clears it
+    /// null or empty clears it
     #[schemars(extend("keepNull" = true))]
     #[serde(default, deserialize_with = "given")]
     pub(super) category: Option<Option<String>>,
     pub(super) priority: Option<PriorityWord>,
-    /// YYYY-MM-DD, or RFC 3339 with offset; null clears it
+    /// YYYY-MM-DD, or RFC 3339 with offset; null or empty clears it
     #[schemars(extend("keepNull" = true, "aliases" = ["due", "deadline"]))]
     #[serde(default, deserialize_with = "given")]
     pub(super) due_date: Option<Option<String>>,
