@@ -119,6 +119,12 @@ impl Sure {
         Self { at: 0, id: Value::Null }
     }
 
+    /// All of them, where who makes the calls puts in the id for this.
+    pub(crate) fn with_id(id: &str) -> Vec<(&'static str, Value)> {
+        let mut sure = Self { at: 0, id: json!(id) };
+        std::iter::from_fn(|| sure.next()).collect()
+    }
+
     /// The next call.
     pub(crate) fn next(&mut self) -> Option<(&'static str, Value)> {
         let id = || json!({"id": self.id});

@@ -1,5 +1,5 @@
 //! The official conformance suite. Its scenarios ask for tools of names of its own; which it can ask of this server, and why not the
-//! others, stands in `docs/mcp.md`.
+//! others, stands in `docs/mcp.md`, which is held to what the suite really says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -23,10 +23,19 @@ use serde_json::{Value, json};
 use super::{installed, running};
 use crate::mcp::Desk;
 
+/// All there are.
+const SCENARIOS: usize = 32;
+
 /// Scenarios that the server cannot pass because it has not what they ask for.
 const NOT_APPLICABLE: &str = include_str!("not_applicable.txt");
 
-/// Those of them that it passes as soon as a set has the tools and resources that they ask for.
+/// Scenarios that apply, and pass.
+const APPLY: [&str; 6] = ["dns-rebinding-protection", "ping", "prompts-list", "resources-list", "server-initialize", "tools-list"];
+
+/// Scenarios that check nothing where a server answers in JSON.
+const CHECK_NOTHING: [&str; 2] = ["server-sse-multiple-streams", "server-sse-polling"];
+
+/// Those that do not apply and that it passes as soon as a set has the tools and resources that they ask for.
 const WITH_A_SET: [&str; 5] =
     ["json-schema-2020-12", "resources-read-text", "resources-templates-read", "tools-call-error", "tools-call-simple-text"];
 
@@ -73,7 +82,7 @@ async fn scenarios(address: SocketAddr) -> BTreeMap<String, (u32, u32)> {
     };
     let found: BTreeMap<String, (u32, u32)> = summary.lines().filter(|line| line.starts_with(['✓', '✗'])).filter_map(read).collect();
     eprintln!("{summary}");
-    assert_eq!(found.len(), 32, "the suite has other scenarios than it had: {text}");
+    assert_eq!(found.len(), SCENARIOS, "the suite has other scenarios than it had: {text}");
     found
 }
 
@@ -82,7 +91,36 @@ fn failed(found: &BTreeMap<String, (u32, u32)>) -> BTreeSet<&str> {
 }
 
 fn not_applicable() -> BTreeSet<&'static str> {
-    NOT_APPLICABLE.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| !name.starts_with('#')).collect()
+    NOT_APPLICABLE.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+/// Scenarios of which checks have passed.
+fn passed(found: &BTreeMap<String, (u32, u32)>) -> BTreeSet<&str> {
+    found.iter().filter(|(_, (passed, _))| *passed > 0).map(|(name, _)| name.as_str()).collect()
+}
+
+/// What stands between back-ticks.
+fn named(text: &str) -> BTreeSet<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_documentation_names_each_scenario_where_it_belongs() {
+    let (_, told) = include_str!("../../../../docs/mcp.md").split_once("These apply and pass:").unwrap();
+    let (apply, rest) = told.split_once('.').unwrap();
+    let (nothing, table) = rest.split_once("check nothing").unwrap();
+    assert_eq!((named(apply), named(nothing)), (BTreeSet::from(APPLY), BTreeSet::from(CHECK_NOTHING)));
+    let rows: Vec<(&str, &str)> = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | ")).collect();
+    let mut does_not: Vec<&str> = rows.iter().flat_map(|(names, _)| names.split(", ").map(|name| name.trim_matches('`'))).collect();
+    let in_rows = does_not.len();
+    does_not.sort_unstable();
+    does_not.dedup();
+    assert_eq!(in_rows, does_not.len(), "a scenario has two reasons");
+    assert_eq!(does_not.iter().copied().collect::<BTreeSet<_>>(), not_applicable());
+    let passes_over_a_set: Vec<_> = rows.iter().filter(|(_, why)| why.contains("Over a tool set that has them they pass")).collect();
+    assert_eq!(passes_over_a_set.len(), 1);
+    assert_eq!(passes_over_a_set[0].0.split(", ").map(|name| name.trim_matches('`')).collect::<BTreeSet<_>>(), BTreeSet::from(WITH_A_SET));
+    assert_eq!(APPLY.len() + CHECK_NOTHING.len() + does_not.len(), SCENARIOS);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,8 +128,7 @@ async fn every_scenario_that_applies_passes() {
     let (_home, product, token) = running().await;
     let found = scenarios(relay(product.address, &token).await).await;
     assert_eq!(failed(&found), not_applicable(), "the list of what does not apply is exact");
-    let passed: Vec<&str> = found.iter().filter(|(_, (passed, _))| *passed > 0).map(|(name, _)| name.as_str()).collect();
-    assert_eq!(passed, ["dns-rebinding-protection", "ping", "prompts-list", "resources-list", "server-initialize", "tools-list"]);
+    assert_eq!(passed(&found), BTreeSet::from(APPLY));
     product.stop().await;
 }
 
@@ -114,6 +151,8 @@ async fn more_scenarios_pass_over_a_set_that_has_what_they_ask_for() {
     let found = scenarios(relay(address, &token).await).await;
     let expected: BTreeSet<&str> = not_applicable().into_iter().filter(|name| !WITH_A_SET.contains(name)).collect();
     assert_eq!(failed(&found), expected);
+    // What does not fail has been checked.
+    assert_eq!(passed(&found), APPLY.into_iter().chain(WITH_A_SET).collect());
     desk.stop.drain.cancel();
     desk.stop.now.cancel();
     serving.await.unwrap();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::attempts::Sure;
 use super::stdio::home;
 use crate::support::home::Home;
 use crate::support::process::Product;
@@ -54,8 +55,9 @@ fn servers(home: &Home, product: &Product, token: &str) -> Value {
     })
 }
 
+/// Words and errors of the protocol, then each tool at its work, then every resource that this leaves.
 fn steps() -> Value {
-    json!([
+    let first = json!([
         ["tools", {}],
         ["resources", {}],
         ["templates", {}],
@@ -66,7 +68,61 @@ fn steps() -> Value {
         ["call", {"name": "todo_list", "arguments": {"limit": "many"}}],
         ["read", {"uri": "todo://open"}],
         ["prompt", {"name": "plan-my-day", "arguments": {"focus": "rest"}}],
-    ])
+    ]);
+    let mut steps = first.as_array().unwrap().clone();
+    assert_eq!(steps.len(), FIRST);
+    steps.extend(Sure::with_id("$id").into_iter().map(|(tool, arguments)| json!(["call", {"name": tool, "arguments": arguments}])));
+    steps.extend(RESOURCES.map(|uri| json!(["read", {"uri": uri}])));
+    json!(steps)
+}
+
+/// Steps before the tools at work.
+const FIRST: usize = 10;
+
+const RESOURCES: [&str; 3] = ["memory://graph", "memory://entity/me", "schedule://upcoming"];
+
+/// That each tool did its work, and told so in its structured result and in its text alike.
+fn check_tools(name: &str, results: &[Value]) {
+    let calls = Sure::with_id("$id");
+    assert_eq!(results.len(), calls.len() + RESOURCES.len(), "{name}");
+    let mut sure = Sure::new();
+    let of = |wanted: &str| {
+        let at = calls.iter().position(|(tool, _)| *tool == wanted).unwrap();
+        results[at]["structuredContent"].clone()
+    };
+    for ((tool, _), result) in calls.iter().zip(results) {
+        sure.took(tool, result);
+        let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+        assert_eq!(text, result["structuredContent"], "{name}: {tool}");
+    }
+    let ada = json!({"name": "Ada", "entityType": "person", "observations": ["is a sister of mine"]});
+    let friends = json!({"from": "Ada", "to": "Ann", "relationType": "is a friend of"});
+    assert_eq!(of("search_nodes")["entities"], json!([ada]), "{name}");
+    assert_eq!(of("read_graph")["relations"], json!([friends]), "{name}");
+    assert_eq!(of("open_nodes")["entities"].as_array().unwrap().len(), 3, "{name}");
+    assert_eq!(of("find_related")["relations"], json!([friends]), "{name}");
+    assert_eq!((&of("memory_stats")["entities"], &of("memory_stats")["observations"]), (&json!(3), &json!(1)), "{name}");
+    assert_eq!(of("delete_entities")["deleted"], 2, "{name}");
+    let planned = of("schedule_create")["schedule"].clone();
+    assert_eq!(
+        (&planned["message"], &planned["when"], &planned["enabled"]),
+        (&json!("more tea"), &json!({"daily": "17:00"}), &json!(true))
+    );
+    assert_eq!(
+        (&of("schedule_disable")["schedule"]["enabled"], &of("schedule_enable")["schedule"]["enabled"]),
+        (&json!(false), &json!(true))
+    );
+    let shown = of("schedule_get")["schedule"].clone();
+    assert_eq!((&shown["id"], &shown["name"], &shown["nextRun"]), (&planned["id"], &json!("coffee"), &planned["nextRun"]), "{name}");
+    assert_eq!(of("schedule_list")["schedules"], json!([shown]), "{name}");
+    assert_eq!((&of("schedule_run_now")["schedule"]["runs"], &of("schedule_delete")["deleted"]), (&json!(1), &planned["id"]), "{name}");
+    // What is left of it all stands in the resources.
+    let left: Vec<Value> = results[calls.len()..]
+        .iter()
+        .map(|read| serde_json::from_str(read["contents"][0]["text"].as_str().unwrap_or_else(|| panic!("{name}: {read}"))).unwrap())
+        .collect();
+    assert_eq!(left[0], json!({"entities": [{"name": "me", "entityType": "person", "observations": []}], "relations": []}), "{name}");
+    assert_eq!((&left[1]["entities"][0]["name"], &left[2]["schedules"]), (&json!("me"), &json!([])), "{name}");
 }
 
 /// What every client must have seen, whatever it speaks.
@@ -92,6 +148,7 @@ fn check(report: &Value, expected: &[(&str, Option<&str>)]) {
         assert!(results[8]["contents"][0]["text"].as_str().unwrap().contains("milk"), "{name}: {}", results[8]);
         let prompt = results[9]["messages"][0]["content"]["text"].as_str().unwrap();
         assert!(prompt.contains("`todo_list`") && prompt.ends_with("> rest"), "{name}: {prompt}");
+        check_tools(name, &results[FIRST..]);
     }
 }
 

@@ -1,7 +1,8 @@
 """Drives MCP servers with the protocol's own Python client: reads one job from standard input, prints one report.
 
 A job is {"servers": {NAME: {"url", "headers"} or {"command", "args", "env"}}, "modes": [...], "steps": [[METHOD, ARGUMENTS], ...]}.
-The report holds, for each server and mode, the revision that was agreed on and what came of each step.
+The report holds, for each server and mode, the revision that was agreed on and what came of each step. Where arguments hold "$id",
+the id of the item or the schedule is put in that was made last.
 """
 
 import asyncio
@@ -18,6 +19,18 @@ from mcp.shared.exceptions import MCPError
 
 def plain(result):
     return result.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def filled(value, made):
+    if isinstance(value, dict):
+        return {key: filled(inner, made) for key, inner in value.items()}
+    return made if value == "$id" else value
+
+
+def made_by(result):
+    structured = result.get("structuredContent") or {}
+    found = structured.get("todo") or structured.get("schedule") or {}
+    return found.get("id")
 
 
 async def take(client, method, arguments):
@@ -46,10 +59,11 @@ async def run(server, mode, steps):
         else:
             transport = StdioServerParameters(command=server["command"], args=server["args"], env=server["env"])
         client = await stack.enter_async_context(Client(transport, mode=mode))
-        results = []
+        results, made = [], None
         for method, arguments in steps:
             try:
-                results.append(await take(client, method, arguments))
+                results.append(await take(client, method, filled(arguments, made)))
+                made = made_by(results[-1]) or made
             except MCPError as error:
                 results.append({"protocolError": error.error.code, "message": error.error.message})
         return {"revision": client.protocol_version, "results": results}

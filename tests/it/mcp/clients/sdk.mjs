@@ -11,6 +11,14 @@ const { Client } = await load("client/index.js");
 const { StreamableHTTPClientTransport } = await load("client/streamableHttp.js");
 const { StdioClientTransport } = await load("client/stdio.js");
 
+const filled = (value, made) => {
+  if (value === "$id") return made;
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, filled(inner, made)]));
+};
+
+const madeBy = ({ structuredContent }) => (structuredContent?.todo ?? structuredContent?.schedule)?.id;
+
 const take = (client, method, args) => {
   switch (method) {
     case "tools": return client.listTools();
@@ -30,9 +38,12 @@ const run = async (server, steps) => {
   const client = new Client({ name: "scrubjay-test", version: "1.0.0" });
   await client.connect(transport);
   const results = [];
+  let made;
   for (const [method, args] of steps) {
     try {
-      results.push(await take(client, method, args));
+      const result = await take(client, method, filled(args, made));
+      made = madeBy(result) ?? made;
+      results.push(result);
     } catch (error) {
       if (typeof error.code !== "number") throw error;
       results.push({ protocolError: error.code, message: error.message });
