@@ -17,6 +17,8 @@ mod cursor;
 mod graph;
 mod inbox;
 mod jobs;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 mod outbox;
 mod people;
 mod schedules;

@@ -1,0 +1,163 @@
+//! Applying what units staged.
+//!
+//! Every write names the version of the head that it is of, and gives way to a later one's. So two processes may apply the same at
+//! once, one may stop in the middle, and a late one changes nothing: what stands in the end is what was staged last. The last
+//! command of the row marks the head as written, so that on a server that takes writes of many collections at once this is one
+//! round trip.
+
+use mongodb::Namespace;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::error::ErrorKind;
+use mongodb::options::{DeleteManyModel, DeleteOneModel, UpdateOneModel, WriteModel};
+
+use super::MongoStore;
+use super::fault::{self, DUPLICATE};
+use super::fields::{Fields, object_id};
+use super::head::Pending;
+use super::names::Place;
+use super::staged::{Change, Command, What, Write, Writes};
+use crate::domain::ids::UserId;
+use crate::store::{StoreError, StoreResult};
+
+impl MongoStore {
+    /// Applies what that version of a head has staged, and marks it as applied.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: some of it may be written, and the rest is still staged.
+    pub(super) async fn apply(&self, user_id: UserId, version: i64, pending: &Pending) -> StoreResult<()> {
+        let Some(writes) = self.whole(pending).await? else {
+            // Whoever applied it removed its parts.
+            self.heads.forget(user_id);
+            return Ok(());
+        };
+        let mut commands: Vec<Command> = writes.0.iter().map(|write| write.command(&self.names, version)).collect();
+        commands.push(Command {
+            collection: self.names.of(Place::Heads),
+            filter: doc! { "_id": object_id(user_id), "version": version },
+            change: Change::Update { update: doc! { "$unset": { "pending": "", "parts": "" } }, upsert: false },
+        });
+        let asks = writes.0.iter().any(|write| write.what == What::Claim);
+        let matched = self.run(&commands, asks).await?;
+        self.heads.applied(user_id, version);
+        self.forget_parts(&pending.parts).await;
+        for (write, matched) in writes.0.iter().zip(matched) {
+            if write.what == What::Claim && matched {
+                self.take_report(claimed_key(write)?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The staged writes, with those that are kept in parts; `None` when a part is gone.
+    async fn whole(&self, pending: &Pending) -> StoreResult<Option<Writes>> {
+        let mut writes: Vec<Write> = Vec::new();
+        let collection = self.collection(Place::Units);
+        for part in &pending.parts {
+            let found = collection.find_one(doc! { "_id": part }).await.map_err(fault::unavailable)?;
+            let Some(document) = found else { return Ok(None) };
+            let fields = Fields::new(collection.name(), &document);
+            let bytes = fields.find_bytes("part")?.ok_or_else(|| fields.damaged("part", "it is missing"))?;
+            writes.extend(Writes::from_bytes(bytes).map_err(|error| fields.damaged("part", error))?.0);
+        }
+        writes.extend(pending.writes.0.iter().cloned());
+        Ok(Some(Writes(writes)))
+    }
+
+    /// Runs commands in order, and goes on behind one that gives way to what is there. Where that is asked for, tells of each
+    /// whether it found its document; else of none.
+    async fn run(&self, commands: &[Command], asks: bool) -> StoreResult<Vec<bool>> {
+        if self.writes_across { self.run_across(commands, asks).await } else { self.run_one_by_one(commands).await }
+    }
+
+    async fn run_across(&self, commands: &[Command], asks: bool) -> StoreResult<Vec<bool>> {
+        let mut models: Vec<WriteModel> = commands.iter().map(|command| self.model(command)).collect();
+        let mut matched = vec![false; commands.len()];
+        let mut done = 0;
+        while !models.is_empty() {
+            let failure = if asks {
+                let outcome = self.client.bulk_write(models.clone()).verbose_results().await;
+                let found = match &outcome {
+                    Ok(results) => Some(results),
+                    Err(error) => verbose_part(error),
+                };
+                for (number, result) in found.iter().flat_map(|results| &results.update_results) {
+                    if let Some(matched) = matched.get_mut(done + number) {
+                        *matched = result.matched_count > 0;
+                    }
+                }
+                outcome.err()
+            } else {
+                self.client.bulk_write(models.clone()).await.err()
+            };
+            let Some(error) = failure else { break };
+            // It gave way to a later write of the same document.
+            let Some(given_way) = gave_way(&error) else { return Err(fault::unavailable(error)) };
+            done += given_way + 1;
+            models.drain(..=given_way.min(models.len() - 1));
+        }
+        Ok(matched)
+    }
+
+    fn model(&self, command: &Command) -> WriteModel {
+        let Command { collection, filter, change } = command.clone();
+        let namespace = Namespace { db: self.db.name().to_owned(), coll: collection };
+        match change {
+            Change::Update { update, upsert } => {
+                UpdateOneModel::builder().namespace(namespace).filter(filter).update(update).upsert(upsert).build().into()
+            }
+            Change::Delete { many: false } => DeleteOneModel::builder().namespace(namespace).filter(filter).build().into(),
+            Change::Delete { many: true } => DeleteManyModel::builder().namespace(namespace).filter(filter).build().into(),
+        }
+    }
+
+    /// For servers before 8.0: neighbours in one collection go together.
+    async fn run_one_by_one(&self, commands: &[Command]) -> StoreResult<Vec<bool>> {
+        let mut matched = Vec::with_capacity(commands.len());
+        for command in commands {
+            let collection = self.db.collection::<Document>(&command.collection);
+            let filter = command.filter.clone();
+            let outcome = match &command.change {
+                Change::Update { update, upsert } => {
+                    collection.update_one(filter, update.clone()).upsert(*upsert).await.map(|result| result.matched_count > 0)
+                }
+                Change::Delete { many: false } => collection.delete_one(filter).await.map(|result| result.deleted_count > 0),
+                Change::Delete { many: true } => collection.delete_many(filter).await.map(|result| result.deleted_count > 0),
+            };
+            matched.push(match outcome {
+                Ok(found) => found,
+                Err(error) if fault::is_duplicate(&error) => false,
+                Err(error) => return Err(fault::unavailable(error)),
+            });
+        }
+        Ok(matched)
+    }
+}
+
+/// The place of the write that gave way, where that is all that is wrong.
+fn gave_way(error: &mongodb::error::Error) -> Option<usize> {
+    let ErrorKind::BulkWrite(bulk) = error.kind.as_ref() else { return None };
+    if !bulk.write_concern_errors.is_empty() || std::error::Error::source(error).is_some() {
+        return None;
+    }
+    let mut failed = bulk.write_errors.iter();
+    match (failed.next(), failed.next()) {
+        (Some((place, failure)), None) if failure.code == DUPLICATE => Some(*place),
+        _ => None,
+    }
+}
+
+fn verbose_part(error: &mongodb::error::Error) -> Option<&mongodb::results::VerboseBulkWriteResult> {
+    let ErrorKind::BulkWrite(bulk) = error.kind.as_ref() else { return None };
+    match bulk.partial_result.as_ref()? {
+        mongodb::error::PartialBulkWriteResult::Verbose(results) => Some(results),
+        mongodb::error::PartialBulkWriteResult::Summary(_) => None,
+    }
+}
+
+/// The carrier's key in a claim's key.
+pub(super) fn claimed_key(write: &Write) -> StoreResult<&str> {
+    match write.key.get("_id") {
+        Some(Bson::String(key)) => Ok(key),
+        other => Err(StoreError::Unavailable { reason: format!("a claim has no key but {other:?}"), source: None }),
+    }
+}

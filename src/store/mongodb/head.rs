@@ -1,0 +1,185 @@
+//! A person's head: the one document whose replacement is a unit's commit.
+//!
+//! It holds the person's [`State`], the version that guards every replacement, and what the last units staged and nobody has
+//! marked as applied. Beside the state stand the few fields that people are found by, made from it each time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mongodb::bson::{Bson, Document, doc};
+use uuid::Uuid;
+
+use super::fields::{Fields, date, object_id, to_bson};
+use super::shapes::carrier_key;
+use super::staged::{Writes, binary};
+use super::state::{Outgoing, State};
+use crate::domain::ids::UserId;
+use crate::domain::phone::PhoneNumber;
+use crate::domain::time::Timestamp;
+use crate::store::{StoreError, StoreResult};
+
+/// The largest head that is written. The server's own limit is 16 MB.
+const LARGEST: usize = 15 * 1024 * 1024;
+
+/// Heads that a process remembers. One that was forgotten is read again.
+const REMEMBERED: usize = 4_096;
+
+/// What the last units staged.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Pending {
+    /// Writes that the head holds itself.
+    pub(super) writes: Writes,
+    /// Parts of those that are too large for it, in order.
+    pub(super) parts: Vec<String>,
+}
+
+impl Pending {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.parts.is_empty()
+    }
+}
+
+/// A person's head.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Head {
+    /// Whose it is.
+    pub(super) user_id: UserId,
+    /// Grows with each unit.
+    pub(super) version: i64,
+    /// The unit that wrote it: whoever does not know whether a write of theirs arrived finds out by this.
+    pub(super) unit: Uuid,
+    /// Everything that units decide by.
+    pub(super) state: State,
+    /// What is still to be written elsewhere, as far as the head says.
+    pub(super) pending: Pending,
+}
+
+impl Head {
+    /// As stored.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when it is larger than the server takes.
+    pub(super) fn document(&self) -> StoreResult<Document> {
+        let Self { user_id, version, unit, state, pending } = self;
+        let mut document = doc! { "_id": object_id(*user_id), "version": version, "unit": unit.to_string() };
+        let mut given = |name: &str, value: Option<Bson>| {
+            if let Some(value) = value {
+                document.insert(name, value);
+            }
+        };
+        given("phone", state.person.phone.as_ref().map(|phone| phone.as_str().into()));
+        let receipts: Vec<&str> = state.receipts.iter().map(|receipt| receipt.key.as_str()).collect();
+        given("receipts", (!receipts.is_empty()).then(|| receipts.into()));
+        let carriers: Vec<String> = state.outgoing.iter().filter_map(known_to_carrier).collect();
+        given("carrierKeys", (!carriers.is_empty()).then(|| carriers.into()));
+        let moment = |moment: Option<Timestamp>| moment.map(|moment| Bson::DateTime(date(moment)));
+        given("turnNext", moment(state.turn_lane.next));
+        given("turnOwner", state.turn_lane.owner.as_deref().map(Into::into));
+        given("deliveryNext", moment(state.delivery_lane.next));
+        given("deliveryGateway", state.delivery_lane.gateway.as_deref().map(Into::into));
+        given("deliveryOwner", state.delivery_lane.owner.as_deref().map(Into::into));
+        let open = state.outgoing.iter().filter(|message| message.is_open());
+        let oldest = state.turns.iter().map(|turn| turn.due).chain(open.clone().map(|message| message.due)).min();
+        given("oldestDue", moment(oldest));
+        given("openTurns", count(state.turns.len()));
+        given("openDeliveries", count(open.count()));
+        given("jobs", count(state.turns.len() + state.outgoing.len()));
+        given("pending", (!pending.writes.is_empty()).then(|| pending.writes.to_bytes().map(binary)).transpose()?);
+        given("parts", (!pending.parts.is_empty()).then(|| pending.parts.clone().into()));
+        document.insert("state", to_bson(state)?);
+        let size = mongodb::bson::serialize_to_vec(&document).map_err(super::staged::unwritable)?.len();
+        if size > LARGEST {
+            let reason = format!("too much of this person is unfinished at once ({size} bytes); wait until it is answered");
+            return Err(StoreError::Conflict { reason });
+        }
+        Ok(document)
+    }
+
+    /// Reads one.
+    pub(super) fn from_document(collection: &str, document: &Document) -> StoreResult<Self> {
+        let fields = Fields::new(collection, document);
+        Ok(Self {
+            user_id: fields.user("_id")?,
+            version: fields.number("version")?,
+            unit: fields.id("unit", |unit| unit)?,
+            state: fields.find_value("state")?.ok_or_else(|| fields.damaged("state", "it is missing"))?,
+            pending: Self::pending_from(collection, document)?,
+        })
+    }
+
+    /// What a head, or the part of one that was asked for, has staged.
+    pub(super) fn pending_from(collection: &str, document: &Document) -> StoreResult<Pending> {
+        let fields = Fields::new(collection, document);
+        let writes = fields.find_bytes("pending")?.map(Writes::from_bytes).transpose().map_err(|error| fields.damaged("pending", error))?;
+        let parts = fields.texts("parts")?.into_iter().map(str::to_owned).collect();
+        Ok(Pending { writes: writes.unwrap_or_default(), parts })
+    }
+}
+
+/// Zero is not written: indexes hold only who has some.
+fn count(number: usize) -> Option<Bson> {
+    (number > 0).then(|| Bson::Int64(i64::try_from(number).unwrap_or(i64::MAX)))
+}
+
+fn known_to_carrier(message: &Outgoing) -> Option<String> {
+    message.gateway_message_id.as_ref().map(|id| carrier_key(&message.route.gateway, id))
+}
+
+/// Heads that this process has seen, so that a unit need not read what it wrote a moment ago. The version tells when another
+/// process has written meanwhile: nothing is decided by a remembered head alone.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    heads: HashMap<UserId, Arc<Head>>,
+    phones: HashMap<PhoneNumber, UserId>,
+}
+
+impl Heads {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn find(&self, user_id: UserId) -> Option<Arc<Head>> {
+        self.known().heads.get(&user_id).cloned()
+    }
+
+    pub(super) fn find_by_phone(&self, phone: &PhoneNumber) -> Option<Arc<Head>> {
+        let known = self.known();
+        known.phones.get(phone).and_then(|user_id| known.heads.get(user_id)).cloned()
+    }
+
+    /// Remembers a head, unless a newer one of the person is known.
+    pub(super) fn remember(&self, head: &Arc<Head>) {
+        let mut known = self.known();
+        if known.heads.get(&head.user_id).is_some_and(|other| other.version > head.version) {
+            return;
+        }
+        if known.heads.len() >= REMEMBERED && !known.heads.contains_key(&head.user_id) {
+            known.heads.clear();
+            known.phones.clear();
+        }
+        if let Some(phone) = &head.state.person.phone {
+            known.phones.insert(phone.clone(), head.user_id);
+        }
+        known.heads.insert(head.user_id, Arc::clone(head));
+    }
+
+    /// What that version had staged is written.
+    pub(super) fn applied(&self, user_id: UserId, version: i64) {
+        let mut known = self.known();
+        if let Some(head) = known.heads.get_mut(&user_id).filter(|head| head.version == version) {
+            let mut written = Head::clone(head);
+            written.pending = Pending::default();
+            *head = Arc::new(written);
+        }
+    }
+
+    /// Forgets a head that is not what the server has.
+    pub(super) fn forget(&self, user_id: UserId) {
+        self.known().heads.remove(&user_id);
+    }
+}

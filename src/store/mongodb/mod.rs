@@ -1,0 +1,102 @@
+//! MongoDB: one database that many processes share, LibreChat among them.
+//!
+//! A person has one document, the **head** ([`head`]), with everything that a text, a turn or a delivery is decided by: figures and
+//! credits, the two lanes with their owners and fences, the turns and outgoing messages that are not over, the conversations used
+//! last. A **unit** of work ([`unit`]) loads the head, lets a rule change its state, and replaces it where its version is still
+//! the same. That replacement is the commit, so nothing needs a transaction, and a standalone server will do.
+//!
+//! What a unit writes elsewhere (LibreChat's `users`, `conversations`, `messages`, `balances`; finished turns, sent messages,
+//! receipts; graph and list) is **staged** in the same replacement ([`staged`]) and **applied** behind it ([`apply`]), as often as
+//! need be with the same result. A process that dies between the two loses nothing: whoever comes next applies what it finds.
+//! So whoever reads another collection calls [`MongoStore::settle`] first.
+//!
+//! The rules are pure functions over the typed state, in [`state`]; nothing in there awaits anything.
+//!
+//! # A unit of one's own
+//!
+//! ```ignore
+//! let mut attempts = self.unit(user_id).await;
+//! loop {
+//!     let mut unit = attempts.begin().await?;              // the head, with nothing staged left over
+//!     let list = todos::read(&unit, …).await?;             // reads: unit.store.collection(Place::Todos).find(…)
+//!     unit.draft.put(Place::Todos, key, fields);           // writes: put, put_new, change, delete, delete_all
+//!     unit.draft.state.last_sms = unit.draft.now;          // and the state itself
+//!     if unit.commit().await? {
+//!         return Ok(answer);
+//!     }                                                     // somebody else was first: once more
+//! }
+//! ```
+//!
+//! A rule that needs nothing but the state is shorter, and usually saves the read: [`MongoStore::change`].
+
+mod apply;
+mod fault;
+mod fields;
+mod head;
+mod names;
+mod queues;
+mod reports;
+mod shapes;
+mod staged;
+mod state;
+mod threads;
+mod unit;
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use mongodb::bson::Document;
+use mongodb::{Client, Collection, Database};
+
+use self::head::Heads;
+use self::names::{Names, Place};
+use self::queues::Queues;
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+
+/// A store in a MongoDB database.
+#[derive(Debug)]
+pub(super) struct MongoStore {
+    clock: Clock,
+    client: Client,
+    db: Database,
+    names: Names,
+    /// The server takes writes of several collections in one command (8.0 and later).
+    writes_across: bool,
+    /// How far the server's clock is ahead of this machine's, in milliseconds: leases of several hosts are timed by one clock.
+    ahead: AtomicI64,
+    heads: Heads,
+    queues: Queues,
+    phone_queues: Queues,
+}
+
+impl MongoStore {
+    /// A store in a database that is ready for it.
+    fn over(client: Client, db: Database, names: Names, clock: Clock, writes_across: bool) -> Self {
+        Self {
+            clock,
+            client,
+            db,
+            names,
+            writes_across,
+            ahead: AtomicI64::new(0),
+            heads: Heads::default(),
+            queues: Queues::new(),
+            phone_queues: Queues::new(),
+        }
+    }
+
+    /// The present moment, by the server's clock.
+    fn now(&self) -> Timestamp {
+        let now = self.clock.now();
+        match self.ahead.load(Ordering::Relaxed) {
+            ahead if ahead >= 0 => now.after(Duration::from_millis(ahead.unsigned_abs())),
+            behind => now.before(Duration::from_millis(behind.unsigned_abs())),
+        }
+    }
+
+    /// A collection's documents.
+    fn collection(&self, place: Place) -> Collection<Document> {
+        self.db.collection(&self.names.of(place))
+    }
+}

@@ -1,0 +1,293 @@
+//! What a unit writes outside its head: staged with the head, applied after it, as often as need be with the same result.
+//!
+//! A document that a unit wrote carries the version of the head that said so (`unitVersion`), and a write that comes late, from a
+//! process that was paused between its commit and this, finds a higher one there and changes nothing. So writes can be repeated
+//! by whoever finds them staged, in whatever order that happens.
+
+use mongodb::bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
+use serde::{Deserialize, Serialize};
+
+use super::names::{Names, Place};
+use crate::store::{StoreError, StoreResult};
+
+/// The field of a written document that holds the version of the head that wrote it last.
+pub(super) const VERSION: &str = "unitVersion";
+
+/// Staged bytes beyond which they are not kept in the head itself. A document holds 16 MB at most, and a head holds more than
+/// this.
+pub(super) const IN_HEAD: usize = 2 * 1024 * 1024;
+
+/// Bytes of one part of what is too large for the head.
+const PART: usize = 8 * 1024 * 1024;
+
+/// Writes below which two units' lists are made one; longer ones are applied one after the other.
+const MERGED: usize = 256;
+
+/// One write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Write {
+    /// Where.
+    pub(super) place: Place,
+    /// Which document: fields and the values that they have.
+    pub(super) key: Document,
+    /// What.
+    pub(super) what: What,
+}
+
+/// What is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum What {
+    /// Sets fields, of a document that is made where it is missing.
+    Put {
+        /// Fields that have these values then.
+        set: Document,
+        /// Fields that only a document made by this gets.
+        insert: Document,
+    },
+    /// Sets fields of a document, if it is there: what somebody else deleted meanwhile stays deleted.
+    Change {
+        /// Fields that have these values then.
+        set: Document,
+    },
+    /// Deletes the document.
+    Delete,
+    /// Deletes every document that has these values.
+    DeleteAll,
+    /// Marks a document, so that whoever applies this learns whether it is there.
+    Claim,
+}
+
+/// Writes, in order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Writes(pub(super) Vec<Write>);
+
+impl Writes {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// These and those after them, where few writes to one document become one.
+    pub(super) fn followed_by(&self, later: &Self) -> Self {
+        let mut all = self.clone();
+        if self.0.len() + later.0.len() > MERGED {
+            all.0.extend(later.0.iter().cloned());
+            return all;
+        }
+        for write in &later.0 {
+            all.add(write.clone());
+        }
+        all
+    }
+
+    /// Adds a write, into an earlier one of the same document where that gives the same.
+    pub(super) fn add(&mut self, write: Write) {
+        if self.0.len() < MERGED {
+            let same = |earlier: &&mut Write| earlier.place == write.place && (earlier.what == What::DeleteAll || earlier.key == write.key);
+            if let Some(earlier) = self.0.iter_mut().rev().find(same)
+                && let Some(merged) = earlier.what.followed_by(&write.what)
+            {
+                earlier.what = merged;
+                return;
+            }
+        }
+        self.0.push(write);
+    }
+
+    /// As stored in a head: one opaque value, since field names in here may be paths.
+    pub(super) fn to_bytes(&self) -> StoreResult<Vec<u8>> {
+        let document = mongodb::bson::serialize_to_document(&Held { writes: self.clone() }).map_err(unwritable)?;
+        let mut bytes = Vec::new();
+        document.to_writer(&mut bytes).map_err(unwritable)?;
+        Ok(bytes)
+    }
+
+    /// Reads [`Self::to_bytes`].
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, mongodb::bson::error::Error> {
+        let document = Document::from_reader(bytes)?;
+        Ok(mongodb::bson::deserialize_from_document::<Held>(document)?.writes)
+    }
+
+    /// The writes as parts that fit a document each.
+    pub(super) fn in_parts(&self) -> StoreResult<Vec<Vec<u8>>> {
+        let mut parts = Vec::new();
+        let mut part = Self::default();
+        let mut size = 0;
+        for write in &self.0 {
+            let bytes = Self(vec![write.clone()]).to_bytes()?.len();
+            if size + bytes > PART && !part.is_empty() {
+                parts.push(part.to_bytes()?);
+                part = Self::default();
+                size = 0;
+            }
+            size += bytes;
+            part.0.push(write.clone());
+        }
+        if !part.is_empty() {
+            parts.push(part.to_bytes()?);
+        }
+        Ok(parts)
+    }
+}
+
+/// Writes as a document.
+#[derive(Serialize, Deserialize)]
+struct Held {
+    writes: Writes,
+}
+
+impl What {
+    /// The two as one; `None` where the order must stay visible.
+    fn followed_by(&self, later: &Self) -> Option<Self> {
+        Some(match (self, later) {
+            (Self::Put { set, insert }, Self::Put { set: more, insert: rest }) => {
+                let mut insert = insert.clone();
+                insert.extend(rest.clone());
+                Self::put(joined(set, more), insert)
+            }
+            (Self::Put { set, insert }, Self::Change { set: more }) => Self::put(joined(set, more), insert.clone()),
+            (Self::Change { set }, Self::Change { set: more }) => Self::Change { set: joined(set, more) },
+            (Self::Put { .. } | Self::Change { .. } | Self::Delete, Self::Delete) => Self::Delete,
+            (Self::Claim, Self::Claim) => Self::Claim,
+            _ => return None,
+        })
+    }
+
+    /// A put in which no field is both set and given at the beginning: the server refuses that.
+    pub(super) fn put(set: Document, mut insert: Document) -> Self {
+        let parts = |path: &str| path.split('.').map(str::to_owned).collect::<Vec<_>>();
+        let set_paths: Vec<Vec<String>> = set.keys().map(|key| parts(key)).collect();
+        let meets = |key: &str| {
+            let path = parts(key);
+            set_paths.iter().any(|other| other.starts_with(&path) || path.starts_with(other))
+        };
+        let twice: Vec<String> = insert.keys().filter(|key| meets(key)).cloned().collect();
+        for key in twice {
+            insert.remove(&key);
+        }
+        Self::Put { set, insert }
+    }
+}
+
+fn joined(earlier: &Document, later: &Document) -> Document {
+    let mut all = earlier.clone();
+    all.extend(later.clone());
+    all
+}
+
+/// A write as the server's commands say it: the filter, and what is done to what it finds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Command {
+    pub(super) collection: String,
+    pub(super) filter: Document,
+    pub(super) change: Change,
+}
+
+/// What a command does.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Change {
+    Update { update: Document, upsert: bool },
+    Delete { many: bool },
+}
+
+impl Write {
+    /// The write as a command, guarded by the version that it is of.
+    pub(super) fn command(&self, names: &Names, version: i64) -> Command {
+        let mut filter = self.key.clone();
+        let not_later = doc! { "$not": { "$gt": version } };
+        let change = match &self.what {
+            What::Put { set, insert } => {
+                filter.insert(VERSION, not_later);
+                let mut set = set.clone();
+                set.insert(VERSION, version);
+                let mut update = doc! { "$set": set };
+                if !insert.is_empty() {
+                    update.insert("$setOnInsert", insert.clone());
+                }
+                Change::Update { update, upsert: true }
+            }
+            What::Change { set } => {
+                filter.insert(VERSION, not_later);
+                let mut set = set.clone();
+                set.insert(VERSION, version);
+                Change::Update { update: doc! { "$set": set }, upsert: false }
+            }
+            What::Delete | What::DeleteAll => {
+                filter.insert(VERSION, not_later);
+                Change::Delete { many: self.what == What::DeleteAll }
+            }
+            What::Claim => Change::Update { update: doc! { "$set": { "claimed": true } }, upsert: false },
+        };
+        Command { collection: names.of(self.place), filter, change }
+    }
+}
+
+/// Bytes as a value.
+pub(super) fn binary(bytes: Vec<u8>) -> Bson {
+    Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes })
+}
+
+/// What cannot be written as BSON: a text with a NUL in a field's name, say, or a document that is too large.
+pub(super) fn unwritable(error: mongodb::bson::error::Error) -> StoreError {
+    StoreError::unavailable("a value cannot be written as BSON", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(key: i32, what: What) -> Write {
+        Write { place: Place::Turns, key: doc! { "_id": key }, what }
+    }
+
+    #[test]
+    fn writes_to_one_document_become_one() {
+        let mut writes = Writes::default();
+        writes.add(write(1, What::put(doc! { "a": 1 }, doc! { "b": 1, "c": 1 })));
+        writes.add(write(2, What::Change { set: doc! { "a": 2 } }));
+        writes.add(write(1, What::Change { set: doc! { "b": 3 } }));
+        assert_eq!(writes.0.len(), 2);
+        let expected = What::Put { set: doc! { "a": 1, "b": 3 }, insert: doc! { "c": 1 } };
+        assert_eq!(writes.0.first().unwrap().what, expected, "no field is set and given at the beginning");
+        writes.add(write(1, What::Delete));
+        writes.add(write(1, What::put(doc! { "a": 4 }, doc! {})));
+        assert_eq!(writes.0.len(), 3, "what comes after a deletion stays after it");
+    }
+
+    #[test]
+    fn a_path_and_what_it_lies_in_are_not_written_both() {
+        let what = What::put(doc! { "metadata.count": 2 }, doc! { "metadata": { "source": "sms" }, "metadata.first": 1, "user": "x" });
+        assert_eq!(what, What::Put { set: doc! { "metadata.count": 2 }, insert: doc! { "metadata.first": 1, "user": "x" } });
+    }
+
+    #[test]
+    fn nothing_is_moved_across_the_deletion_of_many() {
+        let mut writes = Writes::default();
+        writes.add(write(1, What::put(doc! { "a": 1 }, doc! {})));
+        writes.add(Write { place: Place::Turns, key: doc! { "user": "x" }, what: What::DeleteAll });
+        writes.add(write(1, What::put(doc! { "a": 2 }, doc! {})));
+        assert_eq!(writes.0.len(), 3);
+    }
+
+    #[test]
+    fn writes_come_back_as_they_were_and_in_parts() {
+        let mut writes = Writes::default();
+        for key in 0..5 {
+            writes.0.push(write(key, What::put(doc! { "text.of": "x".repeat(PART / 2) }, doc! {})));
+        }
+        assert_eq!(Writes::from_bytes(&writes.to_bytes().unwrap()).unwrap(), writes);
+        let parts = writes.in_parts().unwrap();
+        assert_eq!(parts.len(), 5);
+        let back: Vec<Write> = parts.iter().flat_map(|part| Writes::from_bytes(part).unwrap().0).collect();
+        assert_eq!(back, writes.0);
+    }
+
+    #[test]
+    fn a_late_write_is_refused_by_what_is_there() {
+        let names = Names::new("p_");
+        let put = write(1, What::put(doc! { "a": 1 }, doc! { "b": 2 })).command(&names, 7);
+        assert_eq!(put.filter, doc! { "_id": 1, "unitVersion": { "$not": { "$gt": 7_i64 } } });
+        let update = doc! { "$set": { "a": 1, "unitVersion": 7_i64 }, "$setOnInsert": { "b": 2 } };
+        assert_eq!(put.change, Change::Update { update, upsert: true });
+        assert_eq!(put.collection, "p_turns");
+    }
+}

@@ -1,0 +1,124 @@
+//! Credits: what is granted, held and taken, and turns of a day.
+
+use super::{Draft, Turn};
+use crate::domain::ledger::Credits;
+use crate::domain::time::Timestamp;
+use crate::domain::turn::{Refusal, TurnLease};
+use crate::store::{BalanceRules, DailyLimits, Reservation, StoreResult};
+
+/// What is due is granted: the start to whoever has no balance, and one refill when a period has gone by. Periods in which
+/// nobody asked are not made up for, so that a long absence costs the host nothing; the rhythm of the periods is kept.
+pub(in crate::store::mongodb) fn grant(
+    balance: Option<Credits>,
+    refilled_at: Option<Timestamp>,
+    rules: BalanceRules,
+    now: Timestamp,
+) -> (Credits, Timestamp) {
+    let (Some(balance), Some(refilled_at)) = (balance, refilled_at) else {
+        return (balance.unwrap_or(rules.start), now);
+    };
+    let Some(refill) = rules.refill.filter(|refill| refill.every_millis > 0) else {
+        return (balance, refilled_at);
+    };
+    let periods = (now.as_millis() - refilled_at.as_millis()).max(0) / refill.every_millis;
+    let granted = if periods > 0 { refill.credits } else { Credits::ZERO };
+    (balance.plus(granted), Timestamp::from_millis(refilled_at.as_millis() + periods * refill.every_millis))
+}
+
+/// Whether a turn of everybody's may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store::mongodb) enum Everybody {
+    /// There is room, and this one is counted.
+    Counted,
+    /// The day is full.
+    Full,
+}
+
+impl Draft {
+    /// Grants the person what is due; returns what they have then.
+    pub(in crate::store::mongodb) fn grant_due(&mut self, rules: BalanceRules) -> Credits {
+        let (balance, refilled_at) = grant(self.state.balance, self.state.refilled_at, rules, self.now);
+        self.state.balance = Some(balance);
+        self.state.refilled_at = Some(refilled_at);
+        self.show_balance();
+        balance
+    }
+
+    /// Takes credits, where there is a balance; whether there is.
+    pub(in crate::store::mongodb) fn charge(&mut self, credits: Credits) -> bool {
+        let Some(balance) = self.state.balance else { return false };
+        self.state.balance = Some(balance.minus(credits));
+        self.show_balance();
+        true
+    }
+
+    /// Holds credits for a turn.
+    pub(in crate::store::mongodb) fn reserve(
+        &mut self,
+        lease: &TurnLease,
+        rules: BalanceRules,
+        credits: Credits,
+    ) -> StoreResult<Reservation> {
+        let number = self.held_turn(lease)?.number;
+        let before = self.held_turn(lease)?.reserved;
+        let balance = self.grant_due(rules).plus(before);
+        let enough = balance >= credits;
+        let held = if enough { credits } else { before };
+        self.state.balance = Some(balance.minus(held));
+        self.show_balance();
+        if let Some(turn) = self.turn_mut(number) {
+            turn.reserved = held;
+        }
+        Ok(if enough { Reservation::Held } else { Reservation::Insufficient { balance } })
+    }
+
+    /// Gives back what was held for a turn and takes what it cost.
+    pub(in crate::store::mongodb) fn settle(&mut self, turn: &mut Turn, charge: Credits) {
+        let back = turn.reserved.minus(charge);
+        if back != Credits::ZERO {
+            self.charge(Credits::ZERO.minus(back));
+        }
+        turn.reserved = Credits::ZERO;
+    }
+
+    /// Whether the person has begun as many turns of that day as they may.
+    pub(in crate::store::mongodb) fn is_over_own_limit(&self, limits: &DailyLimits) -> bool {
+        limits.per_person > 0 && self.turns_of(limits) >= limits.per_person
+    }
+
+    /// Counts a turn that begins, unless it is over a limit. `everybody` is asked when the person's own limit lets it begin.
+    pub(in crate::store::mongodb) fn count_turn(&mut self, limits: &DailyLimits, everybody: Everybody) -> Option<Refusal> {
+        if limits.per_person == 0 && limits.all == 0 {
+            return None;
+        }
+        if self.is_over_own_limit(limits) {
+            return Some(Refusal::PersonLimit);
+        }
+        if everybody == Everybody::Full {
+            return Some(Refusal::TotalLimit);
+        }
+        self.state.turns_today = self.turns_of(limits) + 1;
+        self.state.turns_day = Some(limits.day.clone());
+        None
+    }
+
+    fn turns_of(&self, limits: &DailyLimits) -> u32 {
+        if self.state.turns_day.as_deref() == Some(limits.day.as_str()) { self.state.turns_today } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ledger::Refill;
+
+    #[test]
+    fn a_refill_comes_once_and_keeps_its_rhythm() {
+        let at = Timestamp::from_millis;
+        let rules = BalanceRules { start: Credits(100), refill: Some(Refill { credits: Credits(10), every_millis: 1_000 }) };
+        assert_eq!(grant(None, None, rules, at(50)), (Credits(100), at(50)));
+        assert_eq!(grant(Some(Credits(3)), Some(at(50)), rules, at(1_049)), (Credits(3), at(50)));
+        assert_eq!(grant(Some(Credits(3)), Some(at(50)), rules, at(5_500)), (Credits(13), at(5_050)), "one, however many went by");
+        assert_eq!(grant(Some(Credits(3)), Some(at(500)), rules, at(100)), (Credits(3), at(500)), "a clock that was put back");
+    }
+}

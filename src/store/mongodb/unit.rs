@@ -1,0 +1,354 @@
+//! Units of work: load the head, run the rule, stage, commit, apply.
+//!
+//! The commit is one replacement of one document, guarded by its version; so a unit is whole or not at all on any server, with or
+//! without transactions. What it writes elsewhere is staged in the same replacement and applied afterwards, by whoever comes
+//! first: this process at once, or, if it dies, the next unit or the next reader of that person. [`super::apply`] says why that
+//! may happen twice.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mongodb::bson::{Document, doc};
+use tokio::sync::OwnedMutexGuard;
+
+use super::MongoStore;
+use super::fault::{self, Wrote};
+use super::fields::{object_id, to_bson};
+use super::head::{Head, Pending};
+use super::names::Place;
+use super::staged::{IN_HEAD, Writes, binary};
+use super::state::{Draft, State};
+use crate::domain::ids::UserId;
+use crate::domain::phone::PhoneNumber;
+use crate::domain::time::Timestamp;
+use crate::store::{StoreError, StoreResult};
+
+/// How often a unit is tried that others' units of the same person come before.
+const ATTEMPTS: u32 = 40;
+
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+
+/// How long a receipt stays in a head after it was stored where it stays.
+const RECEIPTS: Duration = Duration::from_mins(2);
+
+/// When what a unit staged is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Apply {
+    /// Right after the commit.
+    Now,
+    /// With what the person's next unit stages: it comes soon, and readers apply what they find staged.
+    Later,
+}
+
+/// What became of a commit.
+#[derive(Debug)]
+pub(super) enum Commit {
+    /// It happened.
+    Done,
+    /// Somebody else's unit was first: begin again from what is there now.
+    Stale,
+}
+
+/// A unit of one person that is being made: what is read in it is as committed, what it changes happens with [`Unit::commit`].
+pub(super) struct Unit<'a> {
+    /// Where it reads.
+    pub(super) store: &'a MongoStore,
+    /// The state as it will be, and what is written elsewhere.
+    pub(super) draft: Draft,
+    base: Option<Arc<Head>>,
+}
+
+/// Units of one person, one after the other until one is committed.
+pub(super) struct Attempts<'a> {
+    store: &'a MongoStore,
+    user_id: UserId,
+    made: u32,
+    /// Units of one person take turns within a process: they would only get in each other's way.
+    _queue: OwnedMutexGuard<()>,
+}
+
+impl Attempts<'_> {
+    /// Loads the person's head, with everything applied that was staged for it, for a unit that reads other collections too.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such person; [`StoreError::Unavailable`] when too many others come before.
+    pub(super) async fn begin(&mut self) -> StoreResult<Unit<'_>> {
+        self.store.wait_before(self.made).await?;
+        self.made += 1;
+        let mut head = self.store.load(self.user_id).await?.ok_or(StoreError::NotFound { what: "the person" })?;
+        if !head.pending.is_empty() {
+            self.store.apply(head.user_id, head.version, &head.pending).await?;
+            head.pending = Pending::default();
+        }
+        let head = Arc::new(head);
+        self.store.heads.remember(&head);
+        Ok(self.store.unit_on(head))
+    }
+}
+
+impl Unit<'_> {
+    /// Applies what is staged for the person, before another collection is read.
+    pub(super) async fn apply_staged(&self) -> StoreResult<()> {
+        match &self.base {
+            Some(base) if !base.pending.is_empty() => self.store.settle(base.user_id).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the unit happen, and applies what it staged. False when somebody else's unit was first: begin again.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: it did not happen, or nobody can say.
+    pub(super) async fn commit(self) -> StoreResult<bool> {
+        self.commit_and(Apply::Now).await
+    }
+
+    /// The same, with the say when what it staged is applied.
+    pub(super) async fn commit_and(self, when: Apply) -> StoreResult<bool> {
+        let Self { store, draft, base } = self;
+        if let Some(base) = &base
+            && draft.is_unchanged(base)
+        {
+            return Ok(true);
+        }
+        Ok(matches!(store.commit(base.as_deref(), draft, when).await?, Commit::Done))
+    }
+}
+
+impl Draft {
+    /// A head's state, to be changed.
+    pub(super) fn of(head: &Head, now: Timestamp) -> Self {
+        Self { user_id: head.user_id, now, state: head.state.clone(), writes: Writes::default() }
+    }
+
+    /// Nothing is to be written.
+    pub(super) fn is_unchanged(&self, base: &Head) -> bool {
+        self.writes.is_empty() && self.state == base.state
+    }
+}
+
+impl MongoStore {
+    /// A unit of a person that reads other collections as well. Use it as
+    ///
+    /// ```ignore
+    /// let mut attempts = self.unit(user_id).await;
+    /// loop {
+    ///     let mut unit = attempts.begin().await?;
+    ///     let answer = rule(&mut unit).await?;
+    ///     if unit.commit().await? {
+    ///         return Ok(answer);
+    ///     }
+    /// }
+    /// ```
+    pub(super) async fn unit(&self, user_id: UserId) -> Attempts<'_> {
+        Attempts { store: self, user_id, made: 0, _queue: self.queue_of(user_id).await }
+    }
+
+    /// A unit on a head that is at hand.
+    pub(super) fn unit_on(&self, head: Arc<Head>) -> Unit<'_> {
+        Unit { store: self, draft: Draft::of(&head, self.now()), base: Some(head) }
+    }
+
+    /// A unit that makes a person.
+    pub(super) fn unit_of_new(&self, user_id: UserId, state: State) -> Unit<'_> {
+        Unit { store: self, draft: Draft { user_id, now: self.now(), state, writes: Writes::default() }, base: None }
+    }
+
+    /// A unit whose rule decides by the state alone. What this process remembers of the person is tried first: where it is no
+    /// longer so the commit says that, and whatever would not be committed is asked again of what the server has.
+    ///
+    /// # Errors
+    /// Those of the rule; [`StoreError::NotFound`] when there is no such person; [`StoreError::Unavailable`].
+    pub(super) async fn change<T: Send>(
+        &self,
+        user_id: UserId,
+        when: Apply,
+        mut rule: impl FnMut(&mut Draft) -> StoreResult<T> + Send,
+    ) -> StoreResult<T> {
+        let _queue = self.queue_of(user_id).await;
+        let mut remembered = self.heads.find(user_id);
+        let mut made = 0;
+        loop {
+            let (head, is_fresh) = match remembered.take() {
+                Some(head) => (head, false),
+                None => {
+                    self.wait_before(made).await?;
+                    made += 1;
+                    (Arc::new(self.load(user_id).await?.ok_or(StoreError::NotFound { what: "the person" })?), true)
+                }
+            };
+            let mut draft = Draft::of(&head, self.now());
+            let answer = rule(&mut draft);
+            if answer.is_err() || draft.is_unchanged(&head) {
+                if is_fresh {
+                    self.heads.remember(&head);
+                    return answer;
+                }
+                continue;
+            }
+            if matches!(self.commit(Some(&head), draft, when).await?, Commit::Done) {
+                return answer;
+            }
+        }
+    }
+
+    /// Waits a little before another try, the longer the more there were; the first is at once.
+    pub(super) async fn wait_before(&self, made: u32) -> StoreResult<()> {
+        if made == 0 {
+            return Ok(());
+        }
+        if made >= ATTEMPTS {
+            let reason = format!("{ATTEMPTS} tries met others' changes of the same person; try again");
+            return Err(StoreError::Unavailable { reason, source: None });
+        }
+        let most = Duration::from_millis(2).saturating_mul(1 << made.min(8)).min(LONGEST_WAIT);
+        // Chance keeps two processes from meeting again.
+        let share = u32::from(self.clock.uuid().as_bytes().last().copied().unwrap_or(0)) + 1;
+        tokio::time::sleep(most * share / 256).await;
+        Ok(())
+    }
+
+    /// Units of one person wait for each other here, as far as they are of this process.
+    pub(super) async fn queue_of(&self, user_id: UserId) -> OwnedMutexGuard<()> {
+        self.queues.of(user_id.as_bytes()).await
+    }
+
+    /// The same for a number, whose person is not known yet.
+    pub(super) async fn queue_of_phone(&self, phone: &PhoneNumber) -> OwnedMutexGuard<()> {
+        self.phone_queues.of(phone.as_str().as_bytes()).await
+    }
+
+    /// Reads a person's head.
+    pub(super) async fn load(&self, user_id: UserId) -> StoreResult<Option<Head>> {
+        self.load_where(doc! { "_id": object_id(user_id) }).await
+    }
+
+    /// Reads the head of whoever has that number.
+    pub(super) async fn load_by_phone(&self, phone: &PhoneNumber) -> StoreResult<Option<Head>> {
+        self.load_where(doc! { "phone": phone.as_str() }).await
+    }
+
+    /// Reads the one head that has these values.
+    pub(super) async fn load_where(&self, filter: Document) -> StoreResult<Option<Head>> {
+        let collection = self.collection(Place::Heads);
+        let found = collection.find_one(filter).await.map_err(fault::unavailable)?;
+        found.map(|document| Head::from_document(collection.name(), &document)).transpose()
+    }
+
+    /// Applies what is staged for a person, so that what is read next is as committed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn settle(&self, user_id: UserId) -> StoreResult<()> {
+        let collection = self.collection(Place::Heads);
+        let wanted = doc! { "version": 1, "pending": 1, "parts": 1 };
+        let found = collection.find_one(doc! { "_id": object_id(user_id) }).projection(wanted).await.map_err(fault::unavailable)?;
+        let Some(document) = found else { return Ok(()) };
+        let pending = Head::pending_from(collection.name(), &document)?;
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let version = super::fields::Fields::new(collection.name(), &document).number("version")?;
+        self.apply(user_id, version, &pending).await
+    }
+
+    /// Stores a draft in place of the head that it was made from, or as a new person's, and with it what it staged.
+    pub(super) async fn commit(&self, base: Option<&Head>, draft: Draft, when: Apply) -> StoreResult<Commit> {
+        let user_id = draft.user_id;
+        let begun = Instant::now();
+        let (version, unit) = (base.map_or(1, |base| base.version + 1), self.clock.uuid());
+        let (head, is_large) = self.staged(base, draft, version, unit).await?;
+        let document = head.document()?;
+        let collection = self.collection(Place::Heads);
+        let wrote = match base {
+            None => fault::wrote(collection.insert_one(document).await.map(|_inserted| true)),
+            Some(base) => {
+                let was = doc! { "_id": object_id(user_id), "version": base.version };
+                fault::wrote(collection.replace_one(was, document).await.map(|replaced| replaced.matched_count > 0))
+            }
+        };
+        let happened = match wrote {
+            Wrote::Done => true,
+            Wrote::Refused => false,
+            // The answer did not come, or another try of the driver's met the first: the head says whose unit is there.
+            Wrote::Unknown(error) => match self.load(user_id).await {
+                Ok(found) => found.is_some_and(|found| found.unit == unit),
+                Err(_gone) => return Err(fault::unavailable(error)),
+            },
+        };
+        if !happened {
+            self.heads.forget(user_id);
+            self.forget_parts(&head.pending.parts).await;
+            return Ok(Commit::Stale);
+        }
+        let head = Arc::new(head);
+        self.heads.remember(&head);
+        if !head.pending.is_empty() && (when == Apply::Now || is_large) {
+            // It has happened, whatever becomes of this: what stays staged is applied by whoever comes next.
+            if begun.elapsed() > fault::LATE {
+                self.heads.forget(user_id);
+            } else if let Err(error) = self.apply(user_id, version, &head.pending).await {
+                tracing::debug!(error = %error, "what a unit staged is left to the next");
+            }
+        }
+        Ok(Commit::Done)
+    }
+
+    /// The head as it will be; what is too large for it is written as parts first.
+    async fn staged(&self, base: Option<&Head>, mut draft: Draft, version: i64, unit: uuid::Uuid) -> StoreResult<(Head, bool)> {
+        draft.put_away_outgoing();
+        draft.state.forget_old_threads();
+        let mut earlier = base.map(|base| base.pending.clone()).unwrap_or_default();
+        if earlier.is_empty() {
+            let until = draft.now.before(RECEIPTS);
+            draft.state.receipts.retain(|receipt| receipt.at > until);
+        }
+        let mut writes = earlier.writes.followed_by(&draft.writes);
+        let mut size = writes.to_bytes()?.len();
+        if let Some(base) = base.filter(|_base| !earlier.parts.is_empty() || (size > IN_HEAD && !earlier.is_empty())) {
+            self.apply(base.user_id, base.version, &earlier).await?;
+            earlier = Pending::default();
+            writes = draft.writes.clone();
+            size = writes.to_bytes()?.len();
+        }
+        let is_large = size > IN_HEAD;
+        let mut pending = Pending { writes, parts: earlier.parts };
+        if is_large {
+            pending = Pending { parts: self.write_parts(draft.user_id, unit, &pending.writes).await?, writes: Writes::default() };
+        }
+        Ok((Head { user_id: draft.user_id, version, unit, state: draft.state, pending }, is_large))
+    }
+
+    /// Writes what is too large for a head; returns the parts' names.
+    async fn write_parts(&self, user_id: UserId, unit: uuid::Uuid, writes: &Writes) -> StoreResult<Vec<String>> {
+        let collection = self.collection(Place::Units);
+        let mut names = Vec::new();
+        for (number, bytes) in writes.in_parts()?.into_iter().enumerate() {
+            let name = format!("{unit}/{number}");
+            let part = doc! {
+                "_id": &name,
+                "user": user_id.to_string(),
+                "part": binary(bytes),
+                "storedAt": super::fields::date(self.now()),
+            };
+            // The driver repeats what got no answer; a name is of this try alone, so what is there is what this wrote.
+            match fault::wrote(collection.insert_one(part).await.map(|_inserted| true)) {
+                Wrote::Done | Wrote::Refused => names.push(name),
+                Wrote::Unknown(error) => return Err(fault::unavailable(error)),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Removes parts that no head names. That they are left behind harms nobody.
+    pub(super) async fn forget_parts(&self, parts: &[String]) {
+        if parts.is_empty() {
+            return;
+        }
+        let names = to_bson(&parts).unwrap_or_default();
+        if let Err(error) = self.collection(Place::Units).delete_many(doc! { "_id": { "$in": names } }).await {
+            tracing::debug!(error = %error, "parts of a unit were left behind");
+        }
+    }
+}
