@@ -25,6 +25,7 @@ use crate::service::access::Access;
 use crate::service::catch_up::CatchUp;
 use crate::service::conversations::Conversations;
 use crate::service::deliver::Deliverer;
+use crate::service::erase::Eraser;
 use crate::service::health::Health;
 use crate::service::jobs::Jobs;
 use crate::service::kept::Kept;
@@ -47,7 +48,7 @@ use crate::toolset::outside::{self, Outside};
 use crate::worker::deliveries::DeliveryWork;
 use crate::worker::schedules::SchedulePoller;
 use crate::worker::turns::TurnWork;
-use crate::worker::{AtDrain, InFlight, Runner, catch_up, renew, summaries};
+use crate::worker::{AtDrain, InFlight, Runner, catch_up, erasing, renew, summaries};
 
 /// Everything, open.
 pub struct App {
@@ -234,6 +235,7 @@ impl App {
             tokio::spawn(catch_up::run(Arc::clone(&self.catch_up), self.gateways.clone(), every, stop.drain.clone()))
         });
         let summaries = tokio::spawn(summaries::run(Arc::clone(&self.summariser), stop.drain.clone()));
+        let erasing = tokio::spawn(erasing::run(Eraser::new(Arc::clone(&self.store)), stop.drain.clone()));
         // Deliveries drain when the turns have: a reply that was still made is still sent.
         let turns_ended = CancellationToken::new();
         let turns = async {
@@ -244,7 +246,7 @@ impl App {
         if let Some(catch_up) = catch_up {
             let _ended = catch_up.await;
         }
-        let _ended = summaries.await;
+        let _ended = tokio::join!(summaries, erasing);
         renewing.cancel();
         let _ended = renewal.await;
         if let Err(error) = self.store.release_owner(&self.owner).await {
@@ -259,7 +261,8 @@ impl App {
     pub async fn drain(&self) -> Result<(), store::StoreError> {
         use crate::worker::Step;
         while self.schedules.step().await? > 0 || self.turns.step().await? != Step::Idle || self.deliveries.step().await? != Step::Idle {}
-        summaries::drain(&self.summariser).await
+        summaries::drain(&self.summariser).await?;
+        Eraser::new(Arc::clone(&self.store)).erase_all().await
     }
 
     /// Every door: those of `http`, and `/mcp`.
@@ -325,8 +328,9 @@ impl Toolbox {
     /// As [`store::open`].
     pub fn open(config: &Arc<Config>, clock: &Clock) -> Result<Self, store::StoreError> {
         let store = store::open(&config.storage, clock.clone())?;
-        // Whoever serves looks for schedules that are made here.
-        let remind = Arc::new(Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(config), Wakes::default()));
+        // Whoever serves looks for schedules that are made here, and sends what is run here, by the gateway that it opens first.
+        let remind = Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(config), Wakes::default());
+        let remind = Arc::new(remind.with_default_gateway(gateway::first_name(&config.gateways).map(str::to_owned)));
         let tools = toolset::all(&toolset::Parts { store: &store, clock, config, remind: &remind });
         Ok(Self { people: People::new(Arc::clone(&store)), tools, store })
     }

@@ -12,7 +12,8 @@
 //! 7. [`cli`] is the commands, one file each; the executable calls [`cli::run`] and nothing else.
 //!
 //! Around them: [`config`] (settings, with the place of each value), [`clock`] (the only source of time and ids), [`lifecycle`]
-//! (signals), [`telemetry`] (logs and figures), [`http_client`] (how outgoing requests begin).
+//! (signals), [`telemetry`] (logs and figures), [`http_client`] (how outgoing requests begin),
+//! `http_body` (how incoming ones are read).
 
 pub mod app;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod domain;
 pub mod gateway;
 pub mod http;
+mod http_body;
 pub mod http_client;
 pub mod lifecycle;
 pub mod mcp;

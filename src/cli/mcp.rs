@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use tokio::time::Instant;
 
 use super::context::{self, Context, LogReader};
 use super::output::complain;
@@ -15,7 +16,7 @@ use crate::lifecycle::Stop;
 use crate::mcp::Catalogue;
 use crate::mcp::stdio::{self, Opened, Opener};
 use crate::service::people::AccountName;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreResult};
 
 /// Arguments of `mcp`.
 #[derive(Debug, clap::Args)]
@@ -42,14 +43,24 @@ pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     outcome
 }
 
+/// How long a store that another process keeps locked is tried again. Each try waits some seconds by itself; clients give up after
+/// a minute or so.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(250);
+
 async fn serve(config: &Arc<Config>, account: AccountName) -> anyhow::Result<ExitCode> {
     let stop = Stop::on_signals()?;
-    stop.cut_short_after(std::time::Duration::from_secs(config.server.stop_seconds));
+    stop.cut_short_after(Duration::from_secs(config.server.stop_seconds));
     // The client is answered from now on; what is stored is opened beside that.
     let (opener, opening) = stdio::opening();
-    let store = tokio::spawn(open(Arc::clone(config), account, opener, stop.clone()));
-    let served = stdio::serve(opening, stop).await;
-    let toolbox = store.await.context("opening the store broke")?;
+    let serving = async {
+        let served = stdio::serve(opening, stop.clone()).await;
+        // Nobody waits for the store any more.
+        stop.drain.cancel();
+        served
+    };
+    let (toolbox, served) = tokio::join!(open(config, account, opener, &stop), serving);
     if let Some(toolbox) = &toolbox {
         toolbox.close().await;
     }
@@ -59,28 +70,26 @@ async fn serve(config: &Arc<Config>, account: AccountName) -> anyhow::Result<Exi
 
 /// Opens the store, finds the person, and tells whoever waits for it. What went wrong is told to the host at once, and to the client
 /// with each call; where it cannot mend while we run, the process ends.
-async fn open(config: Arc<Config>, account: AccountName, opener: Opener, stop: Stop) -> Option<Toolbox> {
+async fn open(config: &Arc<Config>, account: AccountName, opener: Opener, stop: &Stop) -> Option<Toolbox> {
     let clock = Clock::system();
-    let opening = tokio::task::spawn_blocking({
-        let (config, clock) = (Arc::clone(&config), clock.clone());
-        move || Toolbox::open(&config, &clock)
-    });
     let failed = |reason: String| {
         complain(&format!("error: {reason}"));
         reason
     };
-    let toolbox = match opening.await {
-        Ok(Ok(toolbox)) => toolbox,
-        Ok(Err(error)) => {
+    let opened = while_locked(stop, async || {
+        let (config, clock) = (Arc::clone(config), clock.clone());
+        let opening = tokio::task::spawn_blocking(move || Toolbox::open(&config, &clock));
+        opening.await.unwrap_or_else(|panic| Err(StoreError::unavailable("opening it broke; the lines above say where", panic)))
+    });
+    let toolbox = match opened.await {
+        Ok(toolbox) => toolbox,
+        Err(error) => {
             opener.done(Err(failed(format!("the store could not be opened: {error}"))));
             return None;
         }
-        Err(_panic) => {
-            opener.done(Err(failed("the store could not be opened".to_owned())));
-            return None;
-        }
     };
-    match toolbox.people.get_or_open(&account, app::new_person(&config, &clock)).await {
+    let found = while_locked(stop, async || toolbox.people.get_or_open(&account, app::new_person(config, &clock)).await);
+    match found.await {
         Ok(user) if user.blocked => {
             opener.done(Err(failed("this person is blocked; `scrubjay users unblock` lets them in again".to_owned())));
         }
@@ -100,4 +109,48 @@ async fn open(config: Arc<Config>, account: AccountName, opener: Opener, stop: S
     // Nothing will change that; what was asked until now is answered.
     stop.drain.cancel();
     None
+}
+
+/// Does something again as long as another process keeps the store locked, for [`PATIENCE`] at most or until it is to stop.
+async fn while_locked<T>(stop: &Stop, attempt: impl AsyncFn() -> StoreResult<T>) -> StoreResult<T> {
+    let begun = Instant::now();
+    loop {
+        let outcome = attempt().await;
+        let locked = outcome.as_ref().is_err_and(StoreError::is_locked);
+        if !locked || begun.elapsed() >= PATIENCE || tokio::time::timeout(PAUSE, stop.drain.cancelled()).await.is_ok() {
+            return outcome;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::store::Locked;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_locked_store_is_tried_again_for_a_while_and_nothing_else_is() {
+        let stop = Stop::default();
+        let tries = Cell::new(0);
+        let after = |locked: u32| {
+            let tries = &tries;
+            tries.set(0);
+            async move || {
+                tries.set(tries.get() + 1);
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                if tries.get() > locked { Ok(tries.get()) } else { Err(StoreError::unavailable("kept locked", Locked)) }
+            }
+        };
+        assert_eq!(while_locked(&stop, after(2)).await.unwrap(), 3);
+        assert!(while_locked(&stop, after(u32::MAX)).await.unwrap_err().is_locked());
+        assert_eq!(tries.get(), 6, "for half a minute");
+        let gone = || Err::<(), _>(StoreError::Unavailable { reason: "no disk".to_owned(), source: None });
+        let begun = Instant::now();
+        assert!(while_locked(&stop, async || gone()).await.is_err());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        stop.drain.cancel();
+        assert!(while_locked(&stop, after(1)).await.is_err(), "nobody waits for it any more");
+    }
 }

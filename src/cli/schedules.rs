@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
+use super::DONE;
 use super::context::{Context, Missing};
-use super::output::Output;
-use super::{DONE, person};
+use super::output;
+use super::person::{self, Whose};
 use crate::app::App;
-use crate::store::ScheduleFilter;
+use crate::domain::schedule::Schedule;
+use crate::store::{Page, PageRequest, ScheduleFilter, StoreError};
 use crate::toolset::schedule::ScheduleShape;
 
 /// Arguments of `schedules`.
@@ -19,19 +21,18 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List a person's schedules
-    List(ListArgs),
+    List(Wanted),
 }
 
 #[derive(Debug, clap::Args)]
-struct ListArgs {
-    /// Whose, by id or number
-    #[arg(long, value_name = "USER")]
-    user: String,
+struct Wanted {
+    #[command(flatten)]
+    whose: Whose,
     /// Also those that have run for the last time
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    output: Output,
+    list: output::ListArgs,
 }
 
 /// A schedule, and its rule in words for the table.
@@ -50,14 +51,17 @@ pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(DONE))
 }
 
-async fn list(args: &ListArgs, app: &App) -> anyhow::Result<()> {
-    let user = person::get(&args.user, app).await?;
-    let mut schedules = app.remind.list(user.id, ScheduleFilter::All).await?;
+async fn list(args: &Wanted, app: &App) -> anyhow::Result<()> {
+    let mut schedules = match person::find_account(args.whose.user.as_deref(), app).await? {
+        Some(user) => app.remind.list(user.id, ScheduleFilter::All).await?,
+        None => Vec::new(),
+    };
     schedules.retain(|schedule| args.all || !schedule.finished);
+    let Page { items, next } = part(schedules, args.list.page())?;
     let rows: Vec<Row> =
-        schedules.iter().map(|schedule| Row { shape: ScheduleShape::from(schedule), rule: schedule.when.to_string() }).collect();
+        items.iter().map(|schedule| Row { shape: ScheduleShape::from(schedule), rule: schedule.when.to_string() }).collect();
     let headings = ["ID", "NEXT RUN", "RULE", "ZONE", "MODE", "RUNS", "FAILED", "LAST RESULT", "NAME"];
-    args.output.print_list(&rows, None, &headings, |Row { shape, rule }| {
+    args.list.output.print_list(&rows, next.as_deref(), &headings, |Row { shape, rule }| {
         let off = if shape.enabled { String::new() } else { "off".to_owned() };
         vec![
             shape.id.to_string(),
@@ -71,4 +75,16 @@ async fn list(args: &ListArgs, app: &App) -> anyhow::Result<()> {
             shape.name.clone(),
         ]
     })
+}
+
+/// A page of a person's schedules. There are few, so the store gives them at once, by their numbers; a cursor is the last one shown.
+fn part(mut schedules: Vec<Schedule>, page: PageRequest) -> Result<Page<Schedule>, StoreError> {
+    if let Some(cursor) = &page.cursor {
+        let after: i64 = cursor.parse().map_err(|_no_number| StoreError::InvalidCursor)?;
+        schedules.retain(|schedule| schedule.id.0 > after);
+    }
+    let more = schedules.len() > page.limit;
+    schedules.truncate(page.limit);
+    let next = schedules.last().filter(|_last| more).map(|last| last.id.0.to_string());
+    Ok(Page { items: schedules, next })
 }

@@ -126,7 +126,7 @@ Memory { name_characters: usize, observation_characters: usize, items_per_call: 
 section!(/// `todos`: what a list may hold.
 Todos { items: usize, text_characters: usize });
 section!(/// `mcp`: under which names it is called, and whom the stdio server speaks for.
-Mcp { allowed_hosts: Vec<String>, user_based: bool, user_id: String });
+Mcp { allowed_hosts: Vec<String>, calls_per_minute: u32, user_based: bool, user_id: String });
 
 impl Memory {
     /// The same as the domain reads it.
@@ -143,12 +143,19 @@ impl Memory {
     }
 }
 
+impl Twilio {
+    /// Whether the settings open it: with an account and its token.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        !self.account_sid.is_empty() && !self.auth_token.expose_secret().is_empty()
+    }
+}
+
 impl Gateways {
-    /// Whether the settings open a gateway: Twilio with its account and token, or the simulator.
+    /// Whether the settings open a gateway.
     #[must_use]
     pub fn any_open(&self) -> bool {
-        let twilio = !self.twilio.account_sid.is_empty() && !self.twilio.auth_token.expose_secret().is_empty();
-        twilio || self.simulator.enabled
+        self.twilio.opens() || self.simulator.enabled
     }
 
     /// Takes away what opens a real carrier, so that only the simulator is left.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ledger::Usage;
+use super::ledger::{Credits, Usage};
 use super::time::Timestamp;
 
 /// A call that a model asked for.
@@ -45,6 +45,8 @@ pub struct NewStep {
     pub model: String,
     /// What the step took.
     pub usage: Usage,
+    /// What the turn has cost the person with this step and all before it: what is charged should it end without an answer.
+    pub charge: Credits,
     /// What it asked for, in its order; at least one.
     pub calls: Vec<ToolCall>,
 }
@@ -92,7 +94,7 @@ impl NewStep {
     /// The same as it is recorded: nothing begun.
     #[must_use]
     pub fn recorded(self) -> Step {
-        let Self { number, text, shown, model, usage, calls } = self;
+        let Self { number, text, shown, model, usage, calls, charge: _ } = self;
         let calls = calls.into_iter().map(|call| RecordedCall { call, begun_at: None, ended_at: None, result: None }).collect();
         Step { number, text, shown, model, usage, calls }
     }

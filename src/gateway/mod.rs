@@ -241,6 +241,15 @@ pub struct OpenError {
     pub reason: String,
 }
 
+/// The name of the first that [`open`] would open, and opens nothing: for processes that plan what another will send.
+#[must_use]
+pub fn first_name(settings: &sections::Gateways) -> Option<&'static str> {
+    if settings.twilio.opens() {
+        return Some(twilio::NAME);
+    }
+    settings.simulator.enabled.then_some(simulator::NAME)
+}
+
 /// Opens each gateway that the configuration says enough about; the others stay closed.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ use crate::domain::conversation::Choice;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::token::Scope;
 use crate::domain::user::{PreferenceChange, User};
+use crate::http_body;
 use crate::model::Models;
 use crate::service::people::UserName;
 
@@ -61,11 +62,11 @@ pub(super) async fn patch(State(state): State<HttpState>, request: Request) -> R
     let user_id = match person(&state, bearer(&parts.headers).as_ref(), Scope::Write).await {
         Ok(user_id) => user_id,
         Err(refused) => {
-            body::discard(request_body).await;
+            http_body::discard(request_body).await;
             return Err(refused);
         }
     };
-    let bytes = body::read(&parts.headers, request_body, state.config.server.body_limit_bytes).await?;
+    let bytes = http_body::read(&parts.headers, request_body, state.config.server.body_limit_bytes).await?;
     let changes = changes(&body::object(&bytes)?, &state.models)?;
     let user =
         if changes.is_empty() { state.people.get(&UserName::Id(user_id)).await? } else { state.people.prefer(user_id, changes).await? };

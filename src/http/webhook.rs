@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use metrics::counter;
 
 use super::address::{candidate_urls, is_local};
-use super::body;
 use super::problem::{ApiError, Problem, ProblemKind};
 use super::segment::Segment;
 use super::state::HttpState;
 use crate::gateway::{Gateway, WebhookEvent, WebhookKind, WebhookRequest};
+use crate::http_body;
 use crate::service::receive::{CarrierConfirms, Received};
 
 /// The gateway that this program plays itself; it has no business with anybody but this machine.
@@ -38,7 +38,7 @@ async fn receive(state: &HttpState, name: &str, kind: WebhookKind, request: Requ
     let gateway = state.gateways.find(name).filter(|gateway| gateway.name() != SIMULATOR || is_local(&parts));
     let Some(gateway) = gateway else { return Err(ProblemKind::NotFound.into()) };
     let content_type = content_type(&parts.headers)?;
-    let body = body::read(&parts.headers, body, LARGEST_BODY.min(state.config.server.body_limit_bytes)).await?;
+    let body = http_body::read(&parts.headers, body, LARGEST_BODY.min(state.config.server.body_limit_bytes)).await?;
     let request = WebhookRequest {
         urls: candidate_urls(&parts, &state.config.server.public_url, state.proxies()),
         content_type,

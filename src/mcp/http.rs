@@ -1,4 +1,4 @@
-//! The doors at `/mcp`: Host and Origin, then who calls, then the message, then the protocol.
+//! The doors at `/mcp`: Host and Origin, then who calls and how often, then the message, then the protocol.
 //!
 //! rmcp speaks the protocol, statelessly and in JSON. What it refuses in plain text, and what stands before it, is answered as an
 //! error of JSON-RPC without an id, which the specification allows and clients show to people.
@@ -18,13 +18,14 @@ use rmcp::transport::streamable_http_server::session::never::NeverSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 
-use super::body::{self, Unread};
 use super::catalogue::{Catalogue, JSON};
 use super::hosts::{Hosts, Refused};
 use super::identity::{NotLetIn, Porter, USER_ID, USER_PHONE};
+use super::pace::{Pace, TooFast};
 use super::server::Server;
 use crate::config::Config;
 use crate::domain::phone::UnknownRegion;
+use crate::http_body::{self, BodyError};
 use crate::lifecycle::Stop;
 use crate::service::access::Access;
 use crate::service::people::People;
@@ -34,6 +35,9 @@ use crate::store::StoreError;
 /// The doors: the path, and the one set behind it.
 const DOORS: [(&str, Option<&str>); 4] =
     [("/mcp", None), ("/mcp/memory", Some("memory")), ("/mcp/todo", Some("todo")), ("/mcp/schedule", Some("schedule"))];
+
+/// Longest message, in bytes: what the SDKs' own servers take.
+const LONGEST: usize = 4 * 1024 * 1024;
 
 /// Seconds after which a caller should try again when the store was unavailable.
 const STORE_RETRY_SECONDS: &str = "5";
@@ -55,6 +59,7 @@ pub struct McpParts {
 struct Door {
     hosts: Hosts,
     porter: Porter,
+    pace: Arc<Pace>,
     protocol: StreamableHttpService<Arc<Server>, NeverSessionManager>,
 }
 
@@ -66,6 +71,8 @@ pub fn router(parts: &McpParts) -> Result<Router, UnknownRegion> {
     let everything = Catalogue::new(parts.sets.clone());
     let hosts = Hosts::of(&parts.config);
     let porter = Porter { access: parts.access.clone(), people: parts.people.clone(), phone_rules: parts.config.phone.rules()? };
+    // One for all doors: each serves a part of what the first serves.
+    let pace = Arc::new(Pace::of(&parts.config.mcp));
     let mut router = Router::new();
     for (path, set) in DOORS {
         let catalogue = set.map_or_else(|| Catalogue::new(parts.sets.clone()), |set| everything.only(set));
@@ -73,7 +80,7 @@ pub fn router(parts: &McpParts) -> Result<Router, UnknownRegion> {
             continue;
         }
         let server = Arc::new(Server::behind_door(Arc::new(catalogue)));
-        let door = Door { hosts: hosts.clone(), porter: porter.clone(), protocol: protocol(server, &parts.stop) };
+        let door = Door { hosts: hosts.clone(), porter: porter.clone(), pace: Arc::clone(&pace), protocol: protocol(server, &parts.stop) };
         router = router.route(path, any(knock).with_state(Arc::new(door)));
     }
     Ok(router)
@@ -85,7 +92,7 @@ fn protocol(server: Arc<Server>, stop: &Stop) -> StreamableHttpService<Arc<Serve
         .with_json_response(true)
         // Checked before, for every method and with an answer that says what to do.
         .disable_allowed_hosts()
-        .with_max_request_body_bytes(body::LONGEST)
+        .with_max_request_body_bytes(LONGEST)
         // Ends calls in flight at once: that is for the second signal, while the first lets connections finish.
         .with_cancellation_token(stop.now.clone());
     StreamableHttpService::new(move || Ok(Arc::clone(&server)), Arc::new(NeverSessionManager::default()), settings)
@@ -96,11 +103,11 @@ async fn knock(State(door): State<Arc<Door>>, request: Request) -> Response {
     let visitor = match door.enter(&parts).await {
         Ok(visitor) => visitor,
         Err(refusal) => {
-            body::discard(request_body).await;
+            http_body::discard(request_body).await;
             return refusal.into_response();
         }
     };
-    let message = match body::read(&parts.headers, request_body).await {
+    let message = match http_body::read(&parts.headers, request_body, LONGEST).await {
         Ok(message) => message,
         Err(unread) => return Refusal::from(unread).into_response(),
     };
@@ -121,7 +128,9 @@ impl Door {
                 Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "this server is stateless: it takes POST, and streams nothing by itself");
             return Err(refusal.with(ALLOW, HeaderValue::from_static("POST")));
         }
-        Ok(self.porter.let_in(&parts.headers).await?)
+        let visitor = self.porter.let_in(&parts.headers).await?;
+        self.pace.check(visitor.user_id)?;
+        Ok(visitor)
     }
 }
 
@@ -163,6 +172,15 @@ impl From<Refused> for Refusal {
     }
 }
 
+impl From<TooFast> for Refusal {
+    fn from(TooFast { wait }: TooFast) -> Self {
+        // Rounded up, so that whoever waits as long is let in.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let message = format!("too many calls in this person's name (mcp.calls_per_minute); try again in {seconds} s");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, message).with(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+    }
+}
+
 impl From<NotLetIn> for Refusal {
     /// A failure of the store is logged here, because here it is handled.
     ///
@@ -190,12 +208,12 @@ impl From<NotLetIn> for Refusal {
     }
 }
 
-impl From<Unread> for Refusal {
-    fn from(unread: Unread) -> Self {
+impl From<BodyError> for Refusal {
+    fn from(unread: BodyError) -> Self {
         match unread {
-            Unread::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the message is longer than {} bytes", body::LONGEST)),
-            Unread::TooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, "the message did not arrive in time"),
-            Unread::Broken => Self::new(StatusCode::BAD_REQUEST, "the message broke off"),
+            BodyError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the message is longer than {} bytes", LONGEST)),
+            BodyError::TooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, "the message did not arrive in time"),
+            BodyError::Broken => Self::new(StatusCode::BAD_REQUEST, "the message broke off"),
         }
     }
 }

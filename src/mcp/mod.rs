@@ -6,11 +6,11 @@
 //!
 //! Over HTTP every request stands alone: no session is made, since one would not be bound to a person.
 
-mod body;
 mod catalogue;
 mod hosts;
 pub mod http;
 mod identity;
+mod pace;
 mod prompts;
 mod server;
 pub mod stdio;

@@ -89,6 +89,8 @@ pub struct CompletionRequest {
     pub one_call_a_step: bool,
     /// Parameters of the agent, which win over those of the endpoint.
     pub parameters: Arc<Map<String, Value>>,
+    /// The answer is to take no more tokens than this, where the endpoint and the agent allow more.
+    pub most_tokens: Option<u32>,
 }
 
 /// Tokens that a chat template puts around a message.

@@ -5,15 +5,17 @@
 //! said already, and makes no call again that has ended. See [`super::steps`] for the call that was being made at that moment.
 //!
 //! Three limits end it: the number of steps, the time of this attempt, and the person's credits. Then the model is asked once more
-//! without tools, and told that it must answer with what it has.
+//! without tools, and told that it must answer with what it has. A request that is running when the time is up is ended; where its
+//! answer was being shown already, that is the reply as far as it came.
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
-use super::speech::Speech;
+use super::speech::{CutOff, Speech};
 use super::steps::Caller;
 use super::toolbox::{Offer, Toolbox};
 use super::tools::ToolContext;
@@ -123,9 +125,15 @@ impl Agent<'_> {
                     speech.begin_answer();
                 }
             }
-            let completion = match self.complete(&request, &speech).await {
-                Ok(completion) => completion,
-                Err(error) => return Ok(Ran::Failed(error)),
+            let left = (round == Round::WithTools).then(|| limits.turn.saturating_sub(began.elapsed()));
+            let completion = match self.complete(&request, &speech, left).await {
+                Some(Ok(completion)) => completion,
+                Some(Err(error)) => return Ok(Ran::Failed(error)),
+                None => match speech.cut_off() {
+                    Some(cut) => return Ok(Ran::Answered(cut_answer(&request, spent, cut))),
+                    // Nobody saw anything of it: the last round answers.
+                    None => continue,
+                },
             };
             add(&mut spent, completion.usage);
             if completion.calls.is_empty() {
@@ -135,7 +143,8 @@ impl Agent<'_> {
             number += 1;
             let Completion { text, model, usage, calls, cut_short: _ } = completion;
             let calls = with_ids(calls, number, &mut ids);
-            let step = NewStep { number, text, shown: speech.end_step(), model, usage, calls };
+            let charge = self.wallet.charge(spent, 0);
+            let step = NewStep { number, text, shown: speech.end_step(), model, usage, charge, calls };
             self.store.record_step(&self.turn.lease, step.clone()).await?;
             let step = step.recorded();
             let results = caller.finish(&step).await?;
@@ -165,12 +174,23 @@ impl Agent<'_> {
         self.wallet.hold(tokens).await
     }
 
-    async fn complete(&self, request: &CompletionRequest, speech: &Speech<'_>) -> Result<Completion, ModelError> {
+    /// Asks the model; `None` when that took longer than there was time `left`.
+    async fn complete(
+        &self,
+        request: &CompletionRequest,
+        speech: &Speech<'_>,
+        left: Option<Duration>,
+    ) -> Option<Result<Completion, ModelError>> {
         let asked = Instant::now();
         let endpoint = self.resolved.served_by.as_str();
-        let completion = self.resolved.service.complete(request, &|piece| speech.piece(piece)).await;
+        let sink = |piece: &str| speech.piece(piece);
+        let completing = self.resolved.service.complete(request, &sink);
+        let completion = match left {
+            Some(left) => timeout(left, completing).await.ok(),
+            None => Some(completing.await),
+        };
         metrics::histogram!("model_seconds", "endpoint" => endpoint.to_owned()).record(asked.elapsed().as_secs_f64());
-        if let Ok(Completion { usage, .. }) = &completion {
+        if let Some(Ok(Completion { usage, .. })) = &completion {
             for (kind, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
                 metrics::counter!("tokens_total", "endpoint" => endpoint.to_owned(), "kind" => kind)
                     .increment(u64::try_from(tokens).unwrap_or(0));
@@ -180,9 +200,17 @@ impl Agent<'_> {
     }
 }
 
+/// The answer that was being given when the time was up, as far as it was shown. Its server was not asked to the end what it took, so
+/// that is estimated.
+fn cut_answer(request: &CompletionRequest, mut spent: Usage, CutOff { reply, said_tokens }: CutOff) -> Completion {
+    let prompt_tokens = request.estimated_tokens();
+    add(&mut spent, Usage { prompt_tokens, completion_tokens: said_tokens, total_tokens: prompt_tokens.saturating_add(said_tokens) });
+    Completion { text: reply, model: request.model.clone(), usage: spent, cut_short: true, calls: Vec::new() }
+}
+
 /// The limits of a turn that has no tools.
 fn no_tools() -> AgentTools {
-    let second = std::time::Duration::from_secs(1);
+    let second = Duration::from_secs(1);
     AgentTools { sets: Vec::new(), max_steps: 0, parallel: 1, call: second, turn: second, output_characters: 1_000 }
 }
 

@@ -10,6 +10,7 @@ pub mod catch_up;
 pub mod compose;
 pub mod conversations;
 pub mod deliver;
+pub mod erase;
 pub mod health;
 pub mod jobs;
 pub mod kept;

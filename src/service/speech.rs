@@ -8,12 +8,21 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::watch::Show;
+use crate::model::estimate_tokens;
 
 /// Characters that are held back at most: a text message.
 pub(super) const HELD: usize = 160;
 
 /// Stands between what was shown in one step and in the next.
 const BETWEEN: &str = "\n\n";
+
+/// A reply that was ended in the middle.
+pub(super) struct CutOff {
+    /// The whole reply, all of which has been shown.
+    pub(super) reply: String,
+    /// Tokens of what the last step said of it, as estimated.
+    pub(super) said_tokens: i64,
+}
 
 /// The reply of a turn on its way.
 pub(super) struct Speech<'a> {
@@ -30,6 +39,8 @@ struct State {
     holding: bool,
     /// Something of this step was shown.
     step_told: bool,
+    /// Where in `told` that begins.
+    step_from: usize,
 }
 
 impl State {
@@ -40,6 +51,9 @@ impl State {
         if !self.step_told && !self.told.is_empty() {
             self.told.push_str(BETWEEN);
             show.delta(BETWEEN);
+        }
+        if !self.step_told {
+            self.step_from = self.told.len();
         }
         self.step_told = true;
         self.told.push_str(text);
@@ -104,6 +118,17 @@ impl<'a> Speech<'a> {
         let mut state = self.state();
         state.release(self.show);
         std::mem::take(&mut state.told)
+    }
+
+    /// The step was ended before its time. What it said is the end of the reply where it was shown, and else dropped.
+    pub(super) fn cut_off(&self) -> Option<CutOff> {
+        let mut state = self.state();
+        state.held.clear();
+        if !state.step_told {
+            return None;
+        }
+        let said_tokens = estimate_tokens(state.told.get(state.step_from..).unwrap_or_default());
+        Some(CutOff { reply: std::mem::take(&mut state.told), said_tokens })
     }
 
     /// Shows again what an earlier attempt had shown of a step that is not repeated.

@@ -263,7 +263,8 @@ pub trait Graph {
     /// [`super::StoreError::Unavailable`].
     async fn delete_observation(&self, user_id: UserId, id: ObservationId) -> StoreResult<Option<Fact>>;
 
-    /// Deletes all of it. Returns how much it was.
+    /// Deletes all of it. Returns how much it was. From then on it is empty, however large it was; what a large one leaves in the files is
+    /// erased by [`super::Upkeep::erase_left_over`].
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].

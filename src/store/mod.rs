@@ -53,7 +53,7 @@ pub use schedules::{
     Schedules,
 };
 pub use steps::Steps;
-pub use summaries::{NewSummary, Recent, Summaries, Summary};
+pub use summaries::{NewSummary, Recent, Summaries, Summary, SummaryClaim};
 pub use todos::{AddedTodo, ChangedTodo, ImportedTodo, ImportedTodos, NewTodo, TodoFilter, Todos};
 pub use tokens::Tokens;
 pub use turns::{BalanceRules, CompletedTurn, DailyLimits, Notice, Reservation, TurnOutcome, TurnRelease, Turns};
@@ -115,7 +115,18 @@ pub enum StoreError {
     },
 }
 
+/// The cause of a [`StoreError::Unavailable`] that another process's lock is: it passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("locked by another process")]
+pub(crate) struct Locked;
+
 impl StoreError {
+    /// Whether another process stood in the way, so that the same is worth another try.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Unavailable { source: Some(source), .. } if source.is::<Locked>())
+    }
+
     /// A transient failure with its cause.
     pub fn unavailable(reason: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Unavailable { reason: reason.into(), source: Some(source.into()) }
@@ -253,51 +264,28 @@ pub trait Upkeep {
     /// [`StoreError::Unavailable`]; work whose lease runs out meanwhile may be taken over.
     async fn renew_leases(&self, owner: &Owner, held: &[HeldLease]) -> StoreResult<usize>;
 
+    /// Erases up to that many rows of what was deleted whole (a graph, or all that a person had) and is already unreadable, in one short
+    /// step, so that nobody waits long for it. Whether some are left; it is called again until there are none.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; what is left stays unreadable, and is erased later.
+    async fn erase_left_over(&self, rows: usize) -> StoreResult<bool>;
+
     /// Waits for what is being written and closes. Later calls are [`StoreError::Unavailable`].
     async fn close(&self);
 }
 
-/// Everything a backend must do.
-pub trait Store:
-    Inbox
-    + Turns
-    + Outbox
-    + People
-    + Conversations
-    + Jobs
-    + Schedules
-    + Todos
-    + Tokens
-    + Graph
-    + Summaries
-    + Steps
-    + Upkeep
-    + Send
-    + Sync
-    + 'static
-{
+/// Makes [`Store`] of the ports, each named once.
+macro_rules! store_of {
+    ($($port:ident),* $(,)?) => {
+        /// Everything a backend must do.
+        pub trait Store: $($port +)* Send + Sync + 'static {}
+
+        impl<T: $($port +)* Send + Sync + 'static> Store for T {}
+    };
 }
 
-impl<
-    T: Inbox
-        + Turns
-        + Outbox
-        + People
-        + Conversations
-        + Jobs
-        + Schedules
-        + Todos
-        + Tokens
-        + Graph
-        + Summaries
-        + Steps
-        + Upkeep
-        + Send
-        + Sync
-        + 'static,
-> Store for T
-{
-}
+store_of!(Inbox, Turns, Outbox, People, Conversations, Jobs, Schedules, Todos, Tokens, Graph, Summaries, Steps, Upkeep);
 
 /// A store that is open.
 pub type SharedStore = Arc<dyn Store>;

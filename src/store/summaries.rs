@@ -29,6 +29,10 @@ pub struct NewSummary {
     pub charge: Credits,
 }
 
+/// A claim that was won; a later one has a higher number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SummaryClaim(pub i64);
+
 /// What a prompt holds of what was said before.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recent {
@@ -56,18 +60,30 @@ pub trait Summaries {
         limit: usize,
     ) -> StoreResult<Vec<Message>>;
 
-    /// Claims the making of the summary that follows the one up to `from_sequence`, until that moment. False when another
+    /// Claims the making of the summary that follows the one up to `from_sequence`, until that moment. `None` when another
     /// process holds a claim that has not run out, when there is a later summary, or when the conversation is gone.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
-    async fn claim_summary(&self, user_id: UserId, id: ConversationId, from_sequence: i64, until: Timestamp) -> StoreResult<bool>;
+    async fn claim_summary(
+        &self,
+        user_id: UserId,
+        id: ConversationId,
+        from_sequence: i64,
+        until: Timestamp,
+    ) -> StoreResult<Option<SummaryClaim>>;
 
-    /// Gives a claim back without a summary.
+    /// Gives a claim back without a summary. One that was lost to a later claim changes nothing.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
-    async fn release_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()>;
+    async fn release_summary(&self, user_id: UserId, id: ConversationId, claim: SummaryClaim) -> StoreResult<()>;
+
+    /// Ends a claim that ran out, whoever held it, so that it is not taken up again. One that has not run out stays.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn end_lapsed_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()>;
 
     /// Stores a summary in place of the one before, takes its charge, and ends the claim. It only moves forward: one that covers
     /// no more than what is stored changes nothing and costs nothing, and so a repeat is harmless. False for that, and when the

@@ -49,7 +49,8 @@ pub enum TurnOutcome {
         reply: NewReply,
         /// The same as sent, held parts included; empty without a route.
         outgoing: Vec<NewOutbound>,
-        /// What it cost, instead of what was reserved. Zero when balance is off.
+        /// What the turn cost in all, instead of what was reserved; less what it was charged already when it died before and was
+        /// replayed. Zero when balance is off.
         charge: Credits,
     },
     /// Without asking the model.
@@ -114,7 +115,7 @@ pub trait Turns {
     async fn lease_turns(&self, owner: &Owner, limit: usize, limits: &DailyLimits) -> StoreResult<Leased<LeasedTurn>>;
 
     /// Holds credits for a turn, granting first what is due. A second reservation for the same turn replaces the first,
-    /// where there is enough for it.
+    /// where there is enough for it. They are for the whole turn: what it has been charged already is not held again.
     ///
     /// # Errors
     /// [`super::StoreError::LeaseLost`]; [`super::StoreError::Unavailable`].
@@ -127,7 +128,9 @@ pub trait Turns {
     /// [`super::StoreError::LeaseLost`]: nothing was written. [`super::StoreError::Unavailable`].
     async fn complete_turn(&self, lease: &TurnLease, outcome: TurnOutcome) -> StoreResult<CompletedTurn>;
 
-    /// Gives a turn back. What was reserved for it is free again.
+    /// Gives a turn back. What was reserved for it is free again, but for what its recorded steps have cost
+    /// ([`NewStep::charge`](crate::domain::step::NewStep::charge)): that is charged, once, however often the turn is taken up
+    /// again. The same holds for a turn that ends without an answer.
     ///
     /// # Errors
     /// [`super::StoreError::LeaseLost`]; [`super::StoreError::Unavailable`].

@@ -5,6 +5,7 @@
 
 pub mod catch_up;
 pub mod deliveries;
+pub mod erasing;
 pub mod renew;
 pub mod schedules;
 pub mod summaries;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The layers, lowest first. A module may name modules of lower layers only; `clock` and `config` stand on `domain`.
 const LAYERS: &[&[&str]] = &[
     &["domain"],
-    &["clock", "config", "http_client"],
+    &["clock", "config", "http_body", "http_client"],
     &["telemetry"],
     &["store", "gateway", "model"],
     &["service", "lifecycle"],

@@ -3,28 +3,19 @@
 
 use std::time::Duration;
 
-use scrubjay::clock::Clock;
 use scrubjay::config::sections;
-use scrubjay::config::sections::{Backend, Json, MongoDb, Sqlite, Storage};
 use scrubjay::domain::ids::UserId;
-use scrubjay::domain::message::CallerMetadata;
-use scrubjay::domain::phone::PhoneNumber;
-use scrubjay::domain::turn::TurnRequest;
 use scrubjay::service::remember::Memory;
 use scrubjay::service::tools::{ToolContext, ToolOutcome, ToolSet as _};
-use scrubjay::store::{Accepted, Action, ConversationTarget, Door, NewInbound, NewPerson, SharedStore};
 use scrubjay::toolset::memory::MemoryTools;
 use serde_json::{Value, json};
 
-const ANN: &str = "+15550000001";
-const BOB: &str = "+15550000002";
+use crate::contract::fixture::{ANN, BOB, Fixture};
 
 /// The tools over a store of their own, at a moment that stands still.
 struct Stage {
     tools: MemoryTools,
-    store: SharedStore,
-    clock: Clock,
-    _folder: tempfile::TempDir,
+    fixture: Fixture,
 }
 
 fn usual() -> sections::Memory {
@@ -45,51 +36,13 @@ impl Stage {
     }
 
     fn with(memory: &sections::Memory) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::set_to("2026-11-22T12:00:00Z".parse::<jiff::Timestamp>().unwrap().into());
-        let nothing = String::new;
-        let settings = Storage {
-            backend: Backend::Sqlite,
-            path: folder.path().join("data"),
-            sqlite: Sqlite { readers: 2, cache_mib: 1 },
-            json: Json { path: nothing() },
-            mongodb: MongoDb {
-                uri: nothing().into(),
-                database: nothing(),
-                memory_collection: nothing(),
-                todo_collection: nothing(),
-                collection_prefix: nothing(),
-            },
-        };
-        let store = scrubjay::store::open(&settings, clock.clone()).unwrap();
-        Self { tools: MemoryTools::new(Memory::new(store.clone(), memory)), store, clock, _folder: folder }
+        let fixture = Fixture::open("sqlite");
+        Self { tools: MemoryTools::new(Memory::new(fixture.store.clone(), memory)), fixture }
     }
 
     /// Somebody with that number.
     async fn person(&self, number: &str) -> UserId {
-        let new = NewInbound {
-            door: Door::Gateway { name: "twilio".to_owned(), message_id: format!("SM{number}") },
-            phone: PhoneNumber::from_stored(number).unwrap(),
-            text: "hello".to_owned(),
-            token_count: 0,
-            attachments: Vec::new(),
-            caller_metadata: CallerMetadata::new(),
-            received_at: self.clock.now(),
-            person: NewPerson { id: self.clock.user_id(), email_domain: "sms.example.org".to_owned(), start_credits: None },
-            conversation: ConversationTarget::ByPhone { not_before: None },
-            new_conversation_id: self.clock.conversation_id(),
-            title: None,
-            source: "sms".to_owned(),
-            message_id: self.clock.message_id(),
-            turn_id: self.clock.turn_id(),
-            request: TurnRequest::default(),
-            route: None,
-            action: Action::Reply { debounce: None },
-        };
-        match self.store.accept(new).await.unwrap() {
-            Accepted::Stored(receipt) => receipt.user_id,
-            other => panic!("{other:?}"),
-        }
+        self.fixture.texted(number, "hello").await.user_id
     }
 
     async fn call(&self, user: UserId, name: &str, arguments: Value) -> ToolOutcome {
@@ -408,8 +361,8 @@ async fn an_entity_with_more_than_an_answer_holds_is_told_with_its_newest_observ
 async fn observations_tell_when_and_from_which_conversation_they_came() {
     let stage = Stage::new();
     let user = stage.remembering(ANN).await;
-    let conversation = stage.clock.conversation_id();
-    stage.clock.advance(Duration::from_mins(1));
+    let conversation = stage.fixture.clock.conversation_id();
+    stage.fixture.clock.advance(Duration::from_mins(1));
     let context = ToolContext { user_id: user, conversation_id: Some(conversation) };
     let arguments = json!({"observations": [{"entityName": "London", "contents": ["is large"]}]});
     stage.tools.call(&context, "add_observations", arguments.as_object().unwrap().clone()).await;

@@ -3,30 +3,21 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use scrubjay::clock::Clock;
-use scrubjay::config::sections::{Backend, Json, MongoDb, Sqlite, Storage};
 use scrubjay::domain::ids::UserId;
-use scrubjay::domain::message::CallerMetadata;
-use scrubjay::domain::phone::PhoneNumber;
-use scrubjay::domain::turn::TurnRequest;
 use scrubjay::domain::user::PreferenceChange;
 use scrubjay::service::todos::{TodoLimits, Todos};
 use scrubjay::service::tools::{ToolContext, ToolOutcome, ToolSet as _};
-use scrubjay::store::{Accepted, Action, ConversationTarget, Door, NewInbound, NewPerson, SharedStore, StoreError};
+use scrubjay::store::StoreError;
 use scrubjay::toolset::todo::TodoTools;
 use serde_json::{Value, json};
 
+use crate::contract::fixture::{ANN, BOB, Fixture};
 use crate::support::chance::Chance;
-
-const ANN: &str = "+15550000001";
-const BOB: &str = "+15550000002";
 
 /// The tools over a store of their own, at a moment that stands still.
 struct Stage {
     tools: TodoTools,
-    store: SharedStore,
-    clock: Clock,
-    _folder: tempfile::TempDir,
+    fixture: Fixture,
 }
 
 impl Stage {
@@ -35,52 +26,14 @@ impl Stage {
     }
 
     fn with(moment: &str, limits: TodoLimits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::set_to(moment.parse::<jiff::Timestamp>().unwrap().into());
-        let nothing = String::new;
-        let settings = Storage {
-            backend: Backend::Sqlite,
-            path: folder.path().join("data"),
-            sqlite: Sqlite { readers: 2, cache_mib: 1 },
-            json: Json { path: nothing() },
-            mongodb: MongoDb {
-                uri: nothing().into(),
-                database: nothing(),
-                memory_collection: nothing(),
-                todo_collection: nothing(),
-                collection_prefix: nothing(),
-            },
-        };
-        let store = scrubjay::store::open(&settings, clock.clone()).unwrap();
-        let todos = Todos::new(store.clone(), clock.clone(), limits, "UTC".to_owned());
-        Self { tools: TodoTools::new(todos), store, clock, _folder: folder }
+        let fixture = Fixture::open_at("sqlite", moment.parse::<jiff::Timestamp>().unwrap().into());
+        let todos = Todos::new(fixture.store.clone(), fixture.clock.clone(), limits, "UTC".to_owned());
+        Self { tools: TodoTools::new(todos), fixture }
     }
 
     /// Somebody with that number.
     async fn person(&self, number: &str) -> UserId {
-        let new = NewInbound {
-            door: Door::Gateway { name: "twilio".to_owned(), message_id: format!("SM{number}") },
-            phone: PhoneNumber::from_stored(number).unwrap(),
-            text: "hello".to_owned(),
-            token_count: 0,
-            attachments: Vec::new(),
-            caller_metadata: CallerMetadata::new(),
-            received_at: self.clock.now(),
-            person: NewPerson { id: self.clock.user_id(), email_domain: "sms.example.org".to_owned(), start_credits: None },
-            conversation: ConversationTarget::ByPhone { not_before: None },
-            new_conversation_id: self.clock.conversation_id(),
-            title: None,
-            source: "sms".to_owned(),
-            message_id: self.clock.message_id(),
-            turn_id: self.clock.turn_id(),
-            request: TurnRequest::default(),
-            route: None,
-            action: Action::Reply { debounce: None },
-        };
-        match self.store.accept(new).await.unwrap() {
-            Accepted::Stored(receipt) => receipt.user_id,
-            other => panic!("{other:?}"),
-        }
+        self.fixture.texted(number, "hello").await.user_id
     }
 
     async fn call(&self, user: UserId, name: &str, arguments: Value) -> ToolOutcome {
@@ -177,7 +130,7 @@ async fn what_the_tools_answer_is_that_of_the_snapshot() {
         ("todo_list", json!({"status": "all"})),
         ("todo_stats", json!({})),
     ] {
-        stage.clock.advance(Duration::from_secs(10));
+        stage.fixture.clock.advance(Duration::from_secs(10));
         writeln!(said, "{name} {arguments}\n  {}", stage.result(ann, name, arguments.clone()).await).unwrap();
     }
     writeln!(said, "todo://open\n  {}", stage.open_items(ann).await).unwrap();
@@ -245,7 +198,7 @@ async fn days_are_those_of_the_person_also_when_the_clocks_change() {
     let stage = Stage::at("2026-10-25T08:00:00Z");
     let (ann, bob) = (stage.person(ANN).await, stage.person(BOB).await);
     let berlin = Some("Europe/Berlin".to_owned());
-    stage.store.change_preferences(ann, vec![PreferenceChange::TimeZone(berlin)]).await.unwrap();
+    stage.fixture.store.change_preferences(ann, vec![PreferenceChange::TimeZone(berlin)]).await.unwrap();
     for user in [ann, bob] {
         for (id, due) in [
             (1, "2026-10-24"),
@@ -279,7 +232,7 @@ async fn days_are_those_of_the_person_also_when_the_clocks_change() {
     // Spring has a day of 23 hours: 2026-03-29 ends at 22:00 UTC.
     let stage = Stage::at("2026-03-29T08:00:00Z");
     let ann = stage.person(ANN).await;
-    stage.store.change_preferences(ann, vec![PreferenceChange::TimeZone(Some("Europe/Berlin".to_owned()))]).await.unwrap();
+    stage.fixture.store.change_preferences(ann, vec![PreferenceChange::TimeZone(Some("Europe/Berlin".to_owned()))]).await.unwrap();
     for due in ["2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z", "2026-03-29T22:00:00Z"] {
         stage.result(ann, "todo_add", json!({"text": due, "dueDate": due})).await;
     }
@@ -332,7 +285,7 @@ async fn a_long_list_comes_in_pages_that_fit_an_answer() {
 async fn a_store_that_is_gone_is_an_error_that_promises_nothing() {
     let stage = Stage::at("2026-11-22T12:00:00Z");
     let ann = stage.person(ANN).await;
-    stage.store.close().await;
+    stage.fixture.store.close().await;
     for (name, arguments) in [("todo_add", json!({"text": "x"})), ("todo_list", json!({})), ("todo_stats", json!({}))] {
         let said = stage.refusal(ann, name, arguments).await;
         assert_eq!(said, "The todo list cannot be reached now; nothing was changed. Try again later.");

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{EntityShape, Graph, RelationShape};
+use super::{Graph, PlainEntity, RelationShape};
 use crate::domain::graph::{GraphLimits, NewEntity, Relation};
 
 /// Problems that are told at most.
@@ -16,7 +16,7 @@ const TOLD: usize = 20;
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Line {
-    Entity(EntityShape),
+    Entity(PlainEntity),
     Relation(RelationShape),
 }
 
@@ -24,7 +24,7 @@ enum Line {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum LineRef<'a> {
-    Entity(&'a EntityShape),
+    Entity(&'a PlainEntity),
     Relation(&'a RelationShape),
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use self::jsonl::Lines;
 use super::context::{Context, Missing};
@@ -16,9 +16,10 @@ use super::output::{Output, complain};
 use super::person::{self, Whose};
 use super::{DONE, files};
 use crate::app::App;
-use crate::domain::graph::{Detail, Entity, NewEntity, Relation};
+use crate::domain::graph::Detail;
 use crate::domain::ids::UserId;
 use crate::store::GraphRead;
+use crate::toolset::memory::plain::{PlainEntity, RelationShape};
 
 /// Entities and relations that one read asks for, and bytes.
 const PART: (usize, usize) = (2000, 4 * 1024 * 1024);
@@ -65,28 +66,10 @@ enum Command {
     },
 }
 
-/// An entity as the upstream memory server writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EntityShape {
-    name: String,
-    entity_type: String,
-    observations: Vec<String>,
-}
-
-/// A relation as the upstream memory server writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RelationShape {
-    from: String,
-    to: String,
-    relation_type: String,
-}
-
 /// A whole graph, in the order in which it was made.
 #[derive(Debug, Default, Serialize)]
 struct Graph {
-    entities: Vec<EntityShape>,
+    entities: Vec<PlainEntity>,
     relations: Vec<RelationShape>,
 }
 
@@ -112,31 +95,6 @@ impl Graph {
             }
         }
         neighbours.into_iter().map(|of_one| of_one.into_iter().collect()).collect()
-    }
-}
-
-impl From<Entity> for EntityShape {
-    fn from(entity: Entity) -> Self {
-        let observations = entity.observations.into_iter().map(|observation| observation.text).collect();
-        Self { name: entity.name, entity_type: entity.entity_type, observations }
-    }
-}
-
-impl From<EntityShape> for NewEntity {
-    fn from(shape: EntityShape) -> Self {
-        Self { name: shape.name, entity_type: shape.entity_type, observations: shape.observations }
-    }
-}
-
-impl From<Relation> for RelationShape {
-    fn from(relation: Relation) -> Self {
-        Self { from: relation.from, to: relation.to, relation_type: relation.relation_type }
-    }
-}
-
-impl From<RelationShape> for Relation {
-    fn from(shape: RelationShape) -> Self {
-        Self { from: shape.from, to: shape.to, relation_type: shape.relation_type }
     }
 }
 
@@ -248,7 +206,7 @@ async fn whole(user: UserId, app: &App) -> anyhow::Result<Graph> {
     loop {
         let (limit, bytes) = PART;
         let part = app.memory.read(user, GraphRead { cursor, limit, bytes, detail: Detail::Plain }).await?;
-        graph.entities.extend(part.entities.into_iter().map(EntityShape::from));
+        graph.entities.extend(part.entities.into_iter().map(PlainEntity::from));
         graph.relations.extend(part.relations.into_iter().map(RelationShape::from));
         cursor = part.next;
         if cursor.is_none() {
@@ -259,11 +217,11 @@ async fn whole(user: UserId, app: &App) -> anyhow::Result<Graph> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EntityShape, RelationShape};
+    use super::{PlainEntity, RelationShape};
 
-    pub(super) fn entity(name: &str, entity_type: &str, observations: &[&str]) -> EntityShape {
+    pub(super) fn entity(name: &str, entity_type: &str, observations: &[&str]) -> PlainEntity {
         let observations = observations.iter().map(|text| (*text).to_owned()).collect();
-        EntityShape { name: name.to_owned(), entity_type: entity_type.to_owned(), observations }
+        PlainEntity { name: name.to_owned(), entity_type: entity_type.to_owned(), observations }
     }
 
     pub(super) fn relation(from: &str, to: &str, relation_type: &str) -> RelationShape {

@@ -69,7 +69,7 @@ pub(super) struct Twilio {
 impl Twilio {
     /// Opens it when an account and a token are set.
     pub(super) fn open(settings: &sections::Twilio, public_url: &str, rules: PhoneRules) -> Result<Option<Self>, OpenError> {
-        if settings.account_sid.is_empty() || settings.auth_token.expose_secret().is_empty() {
+        if !settings.opens() {
             return Ok(None);
         }
         let by_key = !settings.api_key.is_empty() && !settings.api_secret.expose_secret().is_empty();

@@ -12,10 +12,11 @@ use super::parse::{Raw, Rules, parse, unknown_choice};
 use super::wait::Waiting;
 use crate::domain::conversation::Choice;
 use crate::domain::user::Preferences;
+use crate::http::auth;
 use crate::http::problem::{ApiError, Problem, ProblemKind};
 use crate::http::segment::Segment;
 use crate::http::state::HttpState;
-use crate::http::{auth, body};
+use crate::http_body;
 use crate::service::people::UserName;
 use crate::service::receive::{ApiMessage, Received};
 use crate::service::watch::TurnEvent;
@@ -38,10 +39,10 @@ pub(in crate::http) async fn post_unaddressed(State(state): State<HttpState>, re
 async fn receive(state: HttpState, path_id: Option<String>, request: Request) -> Result<Response, ApiError> {
     let (parts, request_body) = request.into_parts();
     if let Err(refused) = auth::api_key(&state.config.external_api.key, &parts.headers) {
-        body::discard(request_body).await;
+        http_body::discard(request_body).await;
         return Err(refused);
     }
-    let bytes = body::read(&parts.headers, request_body, state.config.server.body_limit_bytes).await?;
+    let bytes = http_body::read(&parts.headers, request_body, state.config.server.body_limit_bytes).await?;
     let rules = Rules {
         phone: state.phone_rules,
         models: &state.models,

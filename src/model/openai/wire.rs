@@ -73,22 +73,36 @@ impl Serialize for Body<'_> {
             // What concerns tools alone is an error to servers where none are offered.
             let of_tools = [ONE_CALL, "tool_choice"].contains(&name.as_str()) && self.request.tools.is_empty();
             if !of_tools && !agents().any(|(theirs, _)| theirs == name) {
-                map.serialize_entry(name, value)?;
+                map.serialize_entry(name, &self.bounded(name, value))?;
             }
         }
         for (name, value) in agents() {
-            map.serialize_entry(name, value)?;
+            map.serialize_entry(name, &self.bounded(name, value))?;
         }
         map.end()
     }
 }
 
 impl Body<'_> {
+    /// A parameter as it is sent: what bounds an answer's length is no higher than the request says. Servers know it by one of two
+    /// names; which, the endpoint's settings say.
+    fn bounded<'a>(&self, name: &str, value: &'a Value) -> Cow<'a, Value> {
+        match self.request.most_tokens {
+            Some(most) if LENGTHS.contains(&name) && value.as_u64().is_none_or(|set| set > u64::from(most)) => {
+                Cow::Owned(Value::from(most))
+            }
+            _ => Cow::Borrowed(value),
+        }
+    }
+
     /// Whether the endpoint's settings leave a parameter of ours out, or give it.
     fn replaced(&self, name: &str) -> bool {
         self.parameters.dropped.iter().any(|dropped| dropped == name) || self.parameters.fixed.contains_key(name)
     }
 }
+
+/// What bounds an answer's length.
+const LENGTHS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
 /// Asks for one call at a time, by `false`. Servers that do not know it get it dropped by `drop_params`.
 const ONE_CALL: &str = "parallel_tool_calls";
@@ -399,8 +413,12 @@ mod tests {
     use serde_json::json;
 
     fn body(dropped: &[&str], added: &Value) -> Value {
+        bounded_body(None, dropped, added)
+    }
+
+    fn bounded_body(most_tokens: Option<u32>, dropped: &[&str], added: &Value) -> Value {
         let messages = vec![PromptMessage { role: Speaker::User, content: "hi \"you\"".to_owned() }];
-        let request = CompletionRequest::new("m", messages, "u1");
+        let request = CompletionRequest { most_tokens, ..CompletionRequest::new("m", messages, "u1") };
         let dropped: Vec<String> = dropped.iter().map(|&name| name.to_owned()).collect();
         let parameters = Parameters::new(100, &dropped, added.as_object().unwrap());
         let text = serde_json::to_string(&Body { request: &request, parameters: &parameters }).unwrap();
@@ -423,6 +441,20 @@ mod tests {
             body(&[], &json!({ "max_tokens": 5, "user": "fixed", "messages": [] })),
             json!({ "model": "m", "messages": messages, "user": "fixed", "stream": true, "stream_options": { "include_usage": true }, "max_tokens": 5 })
         );
+    }
+
+    #[test]
+    fn a_request_that_wants_a_short_answer_lowers_what_the_endpoint_allows_under_its_own_name() {
+        let lengths = |most, dropped: &[&str], added: &Value| {
+            let body = bounded_body(most, dropped, added);
+            (body.get("max_tokens").cloned(), body.get("max_completion_tokens").cloned())
+        };
+        assert_eq!(lengths(Some(40), &[], &json!({})), (Some(json!(40)), None));
+        assert_eq!(lengths(Some(400), &[], &json!({})), (Some(json!(100)), None), "and raises nothing");
+        let renamed = json!({ "max_completion_tokens": 90 });
+        assert_eq!(lengths(Some(40), &["max_tokens"], &renamed), (None, Some(json!(40))));
+        assert_eq!(lengths(None, &["max_tokens"], &renamed), (None, Some(json!(90))));
+        assert_eq!(lengths(Some(40), &["max_tokens"], &json!({})), (None, None), "a server that takes neither gets neither");
     }
 
     #[test]

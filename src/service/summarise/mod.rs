@@ -167,7 +167,7 @@ impl Summariser {
     /// A claim that ran out and that nothing comes of now need not be looked at again before the conversation goes on.
     async fn give_back(&self, place: Place, before: &Summary) -> Result<(), StoreError> {
         if before.attempts > 0 {
-            self.store.release_summary(place.user_id, place.conversation_id).await?;
+            self.store.end_lapsed_summary(place.user_id, place.conversation_id).await?;
         }
         Ok(())
     }
@@ -209,17 +209,16 @@ impl Summariser {
             return Ok(Made::OutOfCredit);
         }
         let limit = Duration::from_secs(self.config.summary.seconds);
-        let claim = (limit + AROUND_THE_MODEL) * 2_u32.pow(before.attempts.min(MOST_DOUBLINGS));
-        if !self.store.claim_summary(user_id, conversation_id, before.up_to_sequence, self.clock.now().after(claim)).await? {
-            return Ok(Made::Elsewhere);
-        }
+        let until = self.clock.now().after((limit + AROUND_THE_MODEL) * 2_u32.pow(before.attempts.min(MOST_DOUBLINGS)));
+        let claim = self.store.claim_summary(user_id, conversation_id, before.up_to_sequence, until).await?;
+        let Some(claim) = claim else { return Ok(Made::Elsewhere) };
         let completion = tokio::select! {
             biased;
             () = stop.cancelled() => {
-                self.store.release_summary(user_id, conversation_id).await?;
+                self.store.release_summary(user_id, conversation_id, claim).await?;
                 return Ok(Made::Stopped);
             }
-            completion = tokio::time::timeout(limit, ask(&user, &resolved, input)) => completion,
+            completion = tokio::time::timeout(limit, self.ask(&user, &resolved, input)) => completion,
         };
         let completion = match completion {
             Ok(Ok(completion)) if !completion.text.trim().is_empty() => completion,
@@ -297,6 +296,12 @@ impl Summariser {
         (Some(vec![system, user]), up_to)
     }
 
+    async fn ask(&self, user: &User, resolved: &Resolved, messages: Vec<PromptMessage>) -> Result<Completion, ModelError> {
+        let most_tokens = u32::try_from(self.config.summary.tokens).ok();
+        let request = CompletionRequest { most_tokens, ..CompletionRequest::new(resolved.model.clone(), messages, user.id.to_string()) };
+        resolved.service.complete(&request, &|_piece| {}).await
+    }
+
     fn can_pay(&self, user: &User, resolved: &Resolved, prompt: &[PromptMessage]) -> bool {
         let settings = &self.config.balance;
         let prompt_tokens = prompt.iter().map(|message| estimate_tokens(&message.content)).sum();
@@ -304,11 +309,6 @@ impl Summariser {
         let usage = Usage { prompt_tokens, completion_tokens, total_tokens: 0 };
         !settings.enabled || user.balance.unwrap_or(Credits(settings.start_credits)) >= resolved.prices.cost(usage, 0)
     }
-}
-
-async fn ask(user: &User, resolved: &Resolved, messages: Vec<PromptMessage>) -> Result<Completion, ModelError> {
-    let request = CompletionRequest::new(resolved.model.clone(), messages, user.id.to_string());
-    resolved.service.complete(&request, &|_piece| {}).await
 }
 
 fn due(recent: &Recent, budget: Budget, messages: usize) -> Option<i64> {

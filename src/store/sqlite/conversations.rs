@@ -79,7 +79,10 @@ pub(super) fn delete(unit: &Unit<'_>, user: UserId, id: ConversationId) -> Outco
     for number in &turns {
         unit.db
             .prepare_cached(
-                "UPDATE activity SET balance = balance + (SELECT reserved FROM turns WHERE number = ?2)
+                // What was held comes back, but for what the turn's steps have cost already.
+                "UPDATE activity SET balance = balance + (
+                     SELECT t.reserved + t.charge - max(t.charge, coalesce((SELECT max(charge) FROM steps WHERE turn = t.number), 0))
+                     FROM turns t WHERE t.number = ?2 AND t.user_id = ?1)
                  WHERE user_id = ?1 AND balance IS NOT NULL",
             )?
             .execute(params![user, number])?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::store::StoreError;
+use crate::store::{Locked, StoreError};
 
 /// Why a unit of work did not happen.
 #[derive(Debug)]
@@ -68,7 +68,8 @@ pub(super) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
             return corrupt(format!("{error}; keep the file aside and restore a copy of it, or try `sqlite3 {name} .recover` on a copy"));
         }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-            format!("another process kept {name} locked longer than {} s; end it, or try again", super::open::WAIT.as_secs())
+            let reason = format!("another process kept {name} locked longer than {} s; end it, or try again", super::open::WAIT.as_secs());
+            return StoreError::unavailable(reason, Locked);
         }
         ErrorCode::DiskFull => format!("no room on the disk of {name}; free some"),
         ErrorCode::SystemIoFailure => format!("reading or writing {name} failed; look at the disk and the system log"),
@@ -85,6 +86,7 @@ pub(super) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
 pub(super) fn same(error: &StoreError) -> StoreError {
     match error {
         StoreError::Corrupt { place, reason } => StoreError::Corrupt { place: place.clone(), reason: reason.clone() },
+        locked @ StoreError::Unavailable { reason, .. } if locked.is_locked() => StoreError::unavailable(reason.clone(), Locked),
         StoreError::Unavailable { reason, .. } => StoreError::Unavailable { reason: reason.clone(), source: None },
         other => StoreError::Unavailable { reason: other.to_string(), source: None },
     }

@@ -6,14 +6,13 @@ use super::cursor::{self, Listing, Place};
 use super::fault::Outcome;
 use super::lanes;
 use super::outbox;
-use super::turn_end::settle;
+use super::turn_end::{settle, spent};
 use super::turns;
 use super::values::{Id, TurnKind};
 use super::writer::Unit;
 use crate::domain::delivery::OutboundState;
 use crate::domain::ids::{OutboundId, TurnId, UserId};
 use crate::domain::job::{Job, JobId, JobKind, JobState};
-use crate::domain::ledger::Credits;
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{Refusal, TurnState};
 use crate::store::{JobFilter, Page, PageRequest, StoreError};
@@ -199,7 +198,7 @@ fn discard_turn(unit: &Unit<'_>, user: UserId, id: TurnId) -> Outcome<()> {
             .execute(params![turn.number, TurnKind::Record, Refusal::Discarded, unit.now])?;
         return Ok(());
     }
-    settle(unit, &turn, Credits::ZERO)?;
+    settle(unit, &turn, spent(unit, &turn)?)?;
     turn.answer = None;
     turn.refusal = Some(Refusal::Discarded);
     turns::end_without_model(unit, &turn)?;

@@ -13,6 +13,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0004_schedules.sql"),
     include_str!("../../../migrations/0005_steps.sql"),
     include_str!("../../../migrations/0006_summaries.sql"),
+    include_str!("../../../migrations/0007_step_charges.sql"),
+    include_str!("../../../migrations/0008_summary_claims.sql"),
+    include_str!("../../../migrations/0009_detached_graphs.sql"),
 ];
 
 /// The version that these migrations lead to.
@@ -69,6 +72,37 @@ mod tests {
             .map(|statements| base64::engine::general_purpose::STANDARD.encode(Sha256::digest(statements.as_bytes())))
             .collect();
         insta::assert_debug_snapshot!(hashes);
+    }
+
+    #[test]
+    fn a_graph_from_before_keeps_its_rows_and_leaves_its_person_in_one_step() {
+        let mut db = Connection::open_in_memory().unwrap();
+        db.pragma_update(None, "foreign_keys", true).unwrap();
+        apply_after(&db, 0, MIGRATIONS.get(..8).unwrap()).unwrap();
+        db.execute_batch(
+            "INSERT INTO people VALUES (zeroblob(12), '+15550000001', 'e', 'n', 'u', 'sms', 'USER', 1, NULL, NULL, NULL, NULL, '{}', 0, 1, 1, 1, NULL);
+             INSERT INTO graphs VALUES (5, zeroblob(12), 3, 1, 1, 1);
+             INSERT INTO entities VALUES ((5 << 32) | 1, 5, 'ada', 'Ada', 'person', 1, 1);
+             INSERT INTO observations VALUES ((5 << 32) | 2147483650, (5 << 32) | 1, 7, 'is kind', NULL, 1);
+             INSERT INTO relations VALUES ((5 << 32) | 3, (5 << 32) | 1, (5 << 32) | 1, 'likes', 1);
+             INSERT INTO graph_index (rowid, name, type, text) VALUES ((5 << 32) | 1, 'ada', 'person', '');",
+        )
+        .unwrap();
+        let change = db.transaction().unwrap();
+        apply_after(&change, 8, MIGRATIONS).unwrap();
+        change.commit().unwrap();
+        let graph = |db: &Connection| {
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, Option<Vec<u8>>>(1)?.is_some(), row.get(2)?));
+            db.query_row("SELECT number, user_id, last_item FROM graphs", [], read).unwrap()
+        };
+        assert_eq!(graph(&db), (5, true, 3));
+        let broken: i64 = db.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(broken, 0);
+        db.execute("DELETE FROM graphs", []).unwrap_err();
+        db.execute("DELETE FROM people", []).unwrap();
+        assert_eq!(graph(&db), (5, false, 3), "it waits to be erased, and nobody has it");
+        let entities: i64 = db.query_row("SELECT count(*) FROM entities", [], |row| row.get(0)).unwrap();
+        assert_eq!(entities, 1);
     }
 
     #[test]

@@ -6,11 +6,10 @@ use super::cursor::{self, Listing, Place};
 use super::fault::Outcome;
 use super::lanes;
 use super::rows;
-use super::turn_end::settle;
+use super::turn_end::{settle, spent};
 use super::turns;
 use super::writer::{Unit, done};
 use crate::domain::ids::UserId;
-use crate::domain::ledger::Credits;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::turn::Refusal;
 use crate::domain::user::{PreferenceChange, User};
@@ -113,7 +112,7 @@ pub(super) fn set_blocked(unit: &Unit<'_>, id: UserId, blocked: bool) -> Outcome
     done(changed, "the person")?;
     if blocked {
         while let Some(mut turn) = turns::head(unit.db, id)? {
-            settle(unit, &turn, Credits::ZERO)?;
+            settle(unit, &turn, spent(unit, &turn)?)?;
             turn.answer = None;
             turn.refusal = Some(Refusal::Discarded);
             turns::end_without_model(unit, &turn)?;

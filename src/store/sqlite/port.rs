@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::writer::Urgency;
-use super::{SqliteStore, accept, conversations, jobs, lanes, outbox, people, tokens, turn_end, turn_views, turns, upkeep};
+use super::{SqliteStore, accept, conversations, graph, jobs, lanes, outbox, people, tokens, turn_end, turn_views, turns, upkeep};
 use crate::domain::conversation::Conversation;
 use crate::domain::delivery::{OutboundMessage, StatusReport};
 use crate::domain::ids::{ConversationId, OutboundId, TurnId, UserId};
@@ -253,6 +253,19 @@ impl Upkeep for SqliteStore {
     async fn renew_leases(&self, owner: &Owner, held: &[HeldLease]) -> StoreResult<usize> {
         let (owner, held) = (owner.clone(), held.to_vec());
         self.write(Urgency::Accept, move |unit| upkeep::renew(unit, &owner, &held)).await
+    }
+
+    async fn erase_left_over(&self, rows: usize) -> StoreResult<bool> {
+        // Most of the time there is nothing, and a look does not wait for writers.
+        if !self.read(graph::any_left_over).await? {
+            return Ok(false);
+        }
+        let more = self.write(Urgency::Other, move |unit| graph::erase_left_over(unit, rows)).await?;
+        if !more {
+            // The log still holds what was erased.
+            self.progress.forget();
+        }
+        Ok(more)
     }
 
     async fn close(&self) {

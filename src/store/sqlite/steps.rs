@@ -42,8 +42,9 @@ fn record(unit: &Unit<'_>, lease: &TurnLease, step: &NewStep) -> Outcome<()> {
     let first = unit
         .db
         .prepare_cached(
-            "INSERT INTO steps (turn, number, user_id, said, shown, model, prompt_tokens, completion_tokens, total_tokens, recorded_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+            "INSERT INTO steps (turn, number, user_id, said, shown, model, prompt_tokens, completion_tokens, total_tokens, recorded_at,
+                 charge)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             turn.number,
@@ -56,6 +57,7 @@ fn record(unit: &Unit<'_>, lease: &TurnLease, step: &NewStep) -> Outcome<()> {
             step.usage.completion_tokens,
             step.usage.total_tokens,
             unit.now,
+            step.charge,
         ])?;
     if first == 0 {
         return Ok(());

@@ -9,7 +9,7 @@ use super::{SqliteStore, conversations};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
-use crate::store::{NewSummary, StoreResult, Summaries, Summary};
+use crate::store::{NewSummary, StoreResult, Summaries, Summary, SummaryClaim};
 
 #[async_trait]
 impl Summaries for SqliteStore {
@@ -24,12 +24,22 @@ impl Summaries for SqliteStore {
         self.read(move |db| conversations::between(db, user_id, id, (after_sequence, until_sequence), limit)).await
     }
 
-    async fn claim_summary(&self, user_id: UserId, id: ConversationId, from_sequence: i64, until: Timestamp) -> StoreResult<bool> {
+    async fn claim_summary(
+        &self,
+        user_id: UserId,
+        id: ConversationId,
+        from_sequence: i64,
+        until: Timestamp,
+    ) -> StoreResult<Option<SummaryClaim>> {
         self.write(Urgency::Other, move |unit| claim(unit, user_id, id, from_sequence, until)).await
     }
 
-    async fn release_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()> {
-        self.write(Urgency::Other, move |unit| release(unit, user_id, id)).await
+    async fn release_summary(&self, user_id: UserId, id: ConversationId, claim: SummaryClaim) -> StoreResult<()> {
+        self.write(Urgency::Other, move |unit| release(unit, user_id, id, claim)).await
+    }
+
+    async fn end_lapsed_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()> {
+        self.write(Urgency::Other, move |unit| end_lapsed(unit, user_id, id)).await
     }
 
     async fn set_summary(&self, user_id: UserId, id: ConversationId, new: &NewSummary) -> StoreResult<bool> {
@@ -51,22 +61,35 @@ pub(super) fn find(db: &Connection, user: UserId, id: ConversationId) -> Outcome
         .optional()?)
 }
 
-fn claim(unit: &Unit<'_>, user: UserId, id: ConversationId, from: i64, until: Timestamp) -> Outcome<bool> {
-    let claimed = unit
+fn claim(unit: &Unit<'_>, user: UserId, id: ConversationId, from: i64, until: Timestamp) -> Outcome<Option<SummaryClaim>> {
+    Ok(unit
         .db
         .prepare_cached(
-            "INSERT INTO summaries (user_id, conversation_id, claimed_until, attempts, updated_at)
-             SELECT ?1, ?2, ?4, 1, ?5 FROM conversations WHERE user_id = ?1 AND id = ?2
-             ON CONFLICT DO UPDATE SET claimed_until = ?4, attempts = attempts + 1, updated_at = ?5
-                 WHERE up_to_sequence = ?3 AND coalesce(claimed_until, 0) <= ?5",
+            "INSERT INTO summaries (user_id, conversation_id, claimed_until, claims, attempts, updated_at)
+             SELECT ?1, ?2, ?4, 1, 1, ?5 FROM conversations WHERE user_id = ?1 AND id = ?2
+             ON CONFLICT DO UPDATE SET claimed_until = ?4, claims = claims + 1, attempts = attempts + 1, updated_at = ?5
+                 WHERE up_to_sequence = ?3 AND coalesce(claimed_until, 0) <= ?5
+             RETURNING claims",
         )?
-        .execute(params![user, id, from, until, unit.now])?;
-    Ok(claimed > 0)
+        .query_row(params![user, id, from, until, unit.now], |row| row.get(0).map(SummaryClaim))
+        .optional()?)
 }
 
-fn release(unit: &Unit<'_>, user: UserId, id: ConversationId) -> Outcome<()> {
+fn release(unit: &Unit<'_>, user: UserId, id: ConversationId, claim: SummaryClaim) -> Outcome<()> {
     unit.db
-        .prepare_cached("UPDATE summaries SET claimed_until = NULL, updated_at = ?3 WHERE user_id = ?1 AND conversation_id = ?2")?
+        .prepare_cached(
+            "UPDATE summaries SET claimed_until = NULL, updated_at = ?4 WHERE user_id = ?1 AND conversation_id = ?2 AND claims = ?3",
+        )?
+        .execute(params![user, id, claim.0, unit.now])?;
+    Ok(())
+}
+
+fn end_lapsed(unit: &Unit<'_>, user: UserId, id: ConversationId) -> Outcome<()> {
+    unit.db
+        .prepare_cached(
+            "UPDATE summaries SET claimed_until = NULL, updated_at = ?3
+             WHERE user_id = ?1 AND conversation_id = ?2 AND claimed_until <= ?3",
+        )?
         .execute(params![user, id, unit.now])?;
     Ok(())
 }

@@ -46,7 +46,6 @@ pub(super) struct Ending {
     /// Where its reply stands.
     pub(super) reply: Option<(i64, i64)>,
     pub(super) usage: Usage,
-    pub(super) charge: Credits,
     /// A model was asked, and answered.
     pub(super) tried: bool,
 }
@@ -70,6 +69,7 @@ pub(super) fn held(unit: &Unit<'_>, lease: &TurnLease) -> Outcome<Turn> {
 pub(super) fn reserve(unit: &Unit<'_>, lease: &TurnLease, rules: BalanceRules, credits: Credits) -> Outcome<Reservation> {
     let turn = held(unit, lease)?;
     let before = Credits(turn.reserved);
+    let credits = credits.minus(turn.charge).max(Credits::ZERO);
     let balance = grant_due(unit, lease.user_id, rules)?.plus(before);
     let enough = balance >= credits;
     let held = if enough { credits } else { before };
@@ -116,7 +116,7 @@ pub(super) fn complete(unit: &Unit<'_>, lease: &TurnLease, outcome: &TurnOutcome
             (end, send(unit, &turn, outgoing)?)
         }
         TurnOutcome::Refused { reason, notice } => {
-            settle(unit, &turn, Credits::ZERO)?;
+            settle(unit, &turn, spent(unit, &turn)?)?;
             let (reply, told) = match notice {
                 Some(notice) => tell_once(unit, &turn, notice)?,
                 None => (None, 0),
@@ -147,7 +147,7 @@ fn answer(unit: &Unit<'_>, turn: &Turn, reply: &NewReply, charge: Credits) -> Ou
         )?
         .execute(params![turn.user_id, turn.conversation_id, turn.number, reply.endpoint])?;
     settle(unit, turn, charge)?;
-    finish(unit, turn, &Ending { refusal: None, reply: Some(place), usage: reply.usage, charge, tried: true })?;
+    finish(unit, turn, &Ending { refusal: None, reply: Some(place), usage: reply.usage, tried: true })?;
     Ok(TurnEnd::Answered(Some(StoredReply {
         message_id: reply.message_id,
         text: reply.text.clone(),
@@ -217,7 +217,7 @@ pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, ending: &Ending) -> Outcome<(
         .prepare_cached(
             "UPDATE turns SET state = 'done', refusal = ?2, event = ?3, due = ?4, error = NULL, reserved = 0, answer = NULL,
                  answer_id = NULL, reply_slot = ?5, reply_entry = ?6, prompt_tokens = ?7, completion_tokens = ?8, total_tokens = ?9,
-                 charge = charge + ?10, attempts = attempts + ?11
+                 attempts = attempts + ?10
              WHERE number = ?1",
         )?
         .execute(params![
@@ -230,7 +230,6 @@ pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, ending: &Ending) -> Outcome<(
             prompt_tokens,
             completion_tokens,
             total_tokens,
-            ending.charge,
             ending.tried,
         ])?;
     // What its tools read and wrote rests where they put it, and is forgotten there: no copy of it stays here.
@@ -240,16 +239,31 @@ pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, ending: &Ending) -> Outcome<(
     Ok(())
 }
 
-/// Gives back what was held for a turn and takes what it cost.
-pub(super) fn settle(unit: &Unit<'_>, turn: &Turn, charge: Credits) -> Outcome<()> {
+/// What a turn has cost that ends without an answer, or may: its recorded steps were paid for by the host. A turn without any has
+/// cost what it was charged.
+pub(super) fn spent(unit: &Unit<'_>, turn: &Turn) -> Outcome<Credits> {
+    let steps = unit
+        .db
+        .prepare_cached("SELECT charge FROM steps WHERE turn = ?1 AND user_id = ?2 ORDER BY number DESC LIMIT 1")?
+        .query_row(params![turn.number, turn.user_id], |row| row.get(0))
+        .optional()?;
+    Ok(steps.unwrap_or(turn.charge))
+}
+
+/// Gives back what was held for a turn and takes what it has cost in all, less what was taken before: so it is paid for once,
+/// however often it is settled. What was taken is not given back.
+pub(super) fn settle(unit: &Unit<'_>, turn: &Turn, cost: Credits) -> Outcome<()> {
+    let charge = cost.max(turn.charge).minus(turn.charge);
     let back = Credits(turn.reserved).minus(charge);
     if back != Credits::ZERO {
         unit.db
             .prepare_cached("UPDATE activity SET balance = balance + ?2 WHERE user_id = ?1 AND balance IS NOT NULL")?
             .execute(params![turn.user_id, back])?;
     }
-    if turn.reserved != 0 {
-        unit.db.prepare_cached("UPDATE turns SET reserved = 0 WHERE number = ?1")?.execute([turn.number])?;
+    if turn.reserved != 0 || charge != Credits::ZERO {
+        unit.db
+            .prepare_cached("UPDATE turns SET reserved = 0, charge = charge + ?2 WHERE number = ?1")?
+            .execute(params![turn.number, charge])?;
     }
     Ok(())
 }
@@ -295,7 +309,7 @@ fn tell_once(unit: &Unit<'_>, turn: &Turn, notice: &Notice) -> Outcome<(Option<(
 /// Gives a turn back without an end.
 pub(super) fn release(unit: &Unit<'_>, lease: &TurnLease, release: &TurnRelease) -> Outcome<()> {
     let turn = held(unit, lease)?;
-    settle(unit, &turn, Credits::ZERO)?;
+    settle(unit, &turn, spent(unit, &turn)?)?;
     match release {
         TurnRelease::Retry { due, error } => {
             // Given back, so this lease is none of those that ended without a word.

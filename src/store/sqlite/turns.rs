@@ -12,6 +12,7 @@ use super::writer::Unit;
 use crate::domain::conversation::Conversation;
 use crate::domain::delivery::ReplyRoute;
 use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
+use crate::domain::ledger::Credits;
 use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{LeasedTurn, Refusal, TurnLease, TurnRequest, TurnState};
@@ -38,6 +39,8 @@ pub(super) struct Turn {
     pub(super) over_limit: Option<Refusal>,
     pub(super) answer: Option<(MessageId, String)>,
     pub(super) reserved: i64,
+    /// What it was charged so far.
+    pub(super) charge: Credits,
     pub(super) opened_at: Timestamp,
 }
 
@@ -45,7 +48,7 @@ pub(super) struct Turn {
 macro_rules! turn_columns {
     () => {
         "number, id, user_id, conversation_id, kind, state, due, attempts, request, route_gateway, route_from, refusal, \
-     over_limit, answer_id, answer, reserved, opened_at, starts, answer_until"
+     over_limit, answer_id, answer, reserved, opened_at, starts, answer_until, charge"
     };
 }
 
@@ -70,6 +73,7 @@ fn turn(row: &Row<'_>) -> rusqlite::Result<Turn> {
         opened_at: row.get(16)?,
         starts: row.get(17)?,
         answer_until: row.get(18)?,
+        charge: row.get(19)?,
     })
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Results only ever have more fields than there. How a call differs where that server is at fault is told in `docs/memory.md`.
 
+pub(crate) mod plain;
 mod shapes;
 
 use std::collections::HashSet;
@@ -11,10 +12,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use self::plain::RelationShape;
 use self::shapes::{
     AddObservations, AddedAnswer, Connected, CreateEntities, DeleteEntities, DeleteObservations, DeletedAnswer, DeletionArgument,
     EntitiesWritten, EntityShape, FindRelated, GraphAnswer, Newest, NoArguments, NotFound, OpenNodes, ReadGraph, RefusedRelation,
-    RelationFound, RelationShape, Relations, RelationsAnswer, SearchNodes, StatsAnswer, TypeCount, detail,
+    RelationFound, Relations, RelationsAnswer, SearchNodes, StatsAnswer, TypeCount, detail,
 };
 use super::answers::{result, sentence, unreachable};
 use super::arguments::{ToolList, tool};

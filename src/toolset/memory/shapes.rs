@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::plain::{PlainEntity, RelationShape};
 use crate::domain::graph::{Detail, Entity, NewEntity, NewObservations, Observation, Relation};
 use crate::domain::time::Timestamp;
 use crate::store::{MissingName, Written};
@@ -160,9 +161,8 @@ pub(super) struct NoArguments {}
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EntityWritten {
-    name: String,
-    entity_type: String,
-    observations: Vec<String>,
+    #[serde(flatten)]
+    entity: PlainEntity,
     #[serde(skip_serializing_if = "is_false")]
     merged: bool,
 }
@@ -170,14 +170,6 @@ pub(super) struct EntityWritten {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct EntitiesWritten {
     pub(super) entities: Vec<EntityWritten>,
-}
-
-#[derive(Clone, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct RelationShape {
-    from: String,
-    to: String,
-    relation_type: String,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -232,9 +224,8 @@ pub(super) struct DeletedAnswer<T> {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EntityShape {
-    name: String,
-    entity_type: String,
-    observations: Vec<String>,
+    #[serde(flatten)]
+    entity: PlainEntity,
     #[serde(skip_serializing_if = "Option::is_none")]
     observation_count: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -342,15 +333,10 @@ impl From<RelationArgument> for Relation {
     }
 }
 
-impl From<Relation> for RelationShape {
-    fn from(relation: Relation) -> Self {
-        Self { from: relation.from, to: relation.to, relation_type: relation.relation_type }
-    }
-}
-
 impl From<Written> for EntityWritten {
     fn from(written: Written) -> Self {
-        Self { name: written.name, entity_type: written.entity_type, observations: written.added, merged: !written.created }
+        let entity = PlainEntity { name: written.name, entity_type: written.entity_type, observations: written.added };
+        Self { entity, merged: !written.created }
     }
 }
 
@@ -392,9 +378,7 @@ impl EntityShape {
             updated_at: time(entity.updated_at),
             sources,
             distance: None,
-            observations: entity.observations.into_iter().map(|observation| observation.text).collect(),
-            name: entity.name,
-            entity_type: entity.entity_type,
+            entity: entity.into(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Credits: held before, charged after, granted again; and what a person is told once.
 
-use scrubjay::domain::ledger::{Credits, Refill};
+use scrubjay::domain::job::JobId;
+use scrubjay::domain::ledger::{Credits, Refill, Usage};
+use scrubjay::domain::step::{NewStep, ToolCall};
 use scrubjay::domain::turn::{LeasedTurn, Refusal, TurnEnd};
 use scrubjay::store::{BalanceRules, NewInbound, NewPerson, Notice, Reservation, TurnOutcome, TurnRelease};
 
@@ -55,6 +57,62 @@ pub(super) async fn what_was_held_is_free_again_without_an_answer(f: Fixture) {
     let refused = TurnOutcome::Refused { reason: Refusal::OutOfCredit, notice: None };
     f.store.complete_turn(&taken_over.lease, refused).await.unwrap();
     assert_eq!(balance(&f, &turn).await, Some(Credits(100)));
+}
+
+/// A step of a turn that has cost so much with it.
+async fn step(f: &Fixture, turn: &LeasedTurn, number: u32, cost: i64) {
+    let call = ToolCall { id: format!("call{number}"), name: "look".to_owned(), arguments: "{}".to_owned(), extra: None };
+    let (text, model) = (String::new(), "small".to_owned());
+    let step = NewStep { number, text, shown: false, model, usage: Usage::default(), charge: Credits(cost), calls: vec![call] };
+    f.store.record_step(&turn.lease, step).await.unwrap();
+}
+
+async fn charge(f: &Fixture, turn: &LeasedTurn) -> Credits {
+    f.store.find_turn(turn.user.id, turn.lease.turn_id).await.unwrap().unwrap().charge
+}
+
+pub(super) async fn a_turn_that_dies_is_charged_once_for_what_its_steps_cost(f: Fixture) {
+    f.texted(ANN, "hello").await;
+    let turn = f.lease_one().await;
+    reserve(&f, &turn, 70).await;
+    step(&f, &turn, 1, 12).await;
+    step(&f, &turn, 2, 30).await;
+    let retry = TurnRelease::Retry { due: f.clock.now(), error: "busy".to_owned() };
+    f.store.release_turn(&turn.lease, retry).await.unwrap();
+    assert_eq!((balance(&f, &turn).await, charge(&f, &turn).await), (Some(Credits(70)), Credits(30)));
+    let turn = f.lease_one().await;
+    assert_eq!(reserve(&f, &turn, 101).await, Reservation::Insufficient { balance: Credits(70) });
+    assert_eq!(reserve(&f, &turn, 100).await, Reservation::Held, "what the turn was charged is not held again");
+    let dead = || TurnRelease::Dead { error: "refused".to_owned() };
+    f.store.release_turn(&turn.lease, dead()).await.unwrap();
+    assert_eq!((balance(&f, &turn).await, charge(&f, &turn).await), (Some(Credits(70)), Credits(30)), "once");
+
+    let later = f.clock.now().after(std::time::Duration::from_secs(60));
+    f.store.replay_job(turn.user.id, JobId::Reply(turn.lease.turn_id), later).await.unwrap();
+    let turn = f.lease_one().await;
+    reserve(&f, &turn, 60).await;
+    f.store.complete_turn(&turn.lease, charged(&f, 55)).await.unwrap();
+    assert_eq!((balance(&f, &turn).await, charge(&f, &turn).await), (Some(Credits(45)), Credits(55)), "the rest of it");
+
+    // The same where a turn ends otherwise: too old by now, discarded, withdrawn with its conversation.
+    f.texted(ANN, "two").await;
+    let turn = f.lease_one().await;
+    step(&f, &turn, 1, 5).await;
+    f.store.complete_turn(&turn.lease, TurnOutcome::Refused { reason: Refusal::TooOld, notice: None }).await.unwrap();
+    assert_eq!((balance(&f, &turn).await, charge(&f, &turn).await), (Some(Credits(40)), Credits(5)));
+    f.texted(ANN, "three").await;
+    let turn = f.lease_one().await;
+    reserve(&f, &turn, 20).await;
+    step(&f, &turn, 1, 7).await;
+    f.advance(20_000);
+    f.store.discard_job(turn.user.id, JobId::Reply(turn.lease.turn_id)).await.unwrap();
+    assert_eq!((balance(&f, &turn).await, charge(&f, &turn).await), (Some(Credits(33)), Credits(7)));
+    f.texted(ANN, "four").await;
+    let turn = f.lease_one().await;
+    reserve(&f, &turn, 20).await;
+    step(&f, &turn, 1, 3).await;
+    f.store.delete_conversation(turn.user.id, turn.conversation.id).await.unwrap();
+    assert_eq!(balance(&f, &turn).await, Some(Credits(30)));
 }
 
 pub(super) async fn credits_come_back_once_a_period(f: Fixture) {

@@ -19,8 +19,8 @@ use scrubjay::store::{
 };
 
 /// Two people of most cases.
-pub(super) const ANN: &str = "+15550000001";
-pub(super) const BOB: &str = "+15550000002";
+pub(crate) const ANN: &str = "+15550000001";
+pub(crate) const BOB: &str = "+15550000002";
 
 /// When every case begins: 2026-11-22, noon UTC.
 pub(super) const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
@@ -60,9 +60,9 @@ pub(super) fn phone(number: &str) -> PhoneNumber {
 }
 
 /// A store in a folder of its own.
-pub(super) struct Fixture {
-    pub(super) store: SharedStore,
-    pub(super) clock: Clock,
+pub(crate) struct Fixture {
+    pub(crate) store: SharedStore,
+    pub(crate) clock: Clock,
     pub(super) settings: Storage,
     /// Removed with it.
     _folder: tempfile::TempDir,
@@ -71,9 +71,14 @@ pub(super) struct Fixture {
 }
 
 impl Fixture {
-    pub(super) fn open(backend: &str) -> Self {
+    pub(crate) fn open(backend: &str) -> Self {
+        Self::open_at(backend, NOON)
+    }
+
+    /// At another moment.
+    pub(crate) fn open_at(backend: &str, moment: Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::set_to(NOON);
+        let clock = Clock::set_to(moment);
         let settings = settings(backend, folder.path());
         let store = scrubjay::store::open(&settings, clock.clone()).unwrap();
         Self { store, clock, settings, _folder: folder, backend: backend.to_owned(), next: AtomicU64::new(1) }
@@ -138,7 +143,7 @@ impl Fixture {
     }
 
     /// Stores a text of somebody.
-    pub(super) async fn texted(&self, from: &str, text: &str) -> Receipt {
+    pub(crate) async fn texted(&self, from: &str, text: &str) -> Receipt {
         self.stored(self.text(from, text)).await
     }
 

@@ -8,7 +8,7 @@ use scrubjay::domain::graph::{NewEntity, ObservationId, Relation};
 use scrubjay::domain::ids::UserId;
 use scrubjay::domain::schedule::{Mode, When, Zone};
 use scrubjay::domain::todo::TodoChange;
-use scrubjay::store::{NamedObservation, NewSchedule, NewTodo, PageRequest, ScheduleChange};
+use scrubjay::store::{NamedObservation, NewSchedule, NewTodo, PageRequest, ScheduleChange, SharedStore};
 
 use super::fixture::{ANN, BOB, Fixture};
 use super::graph::{LIMITS, new, relation};
@@ -45,6 +45,11 @@ fn assert_forgotten(f: &Fixture, what: &str) {
     }
 }
 
+/// Erases what is left over, as a recurring duty does.
+async fn erase(store: &SharedStore) {
+    while store.erase_left_over(100).await.unwrap() {}
+}
+
 async fn remember_secrets(f: &Fixture, user: UserId) {
     let entities = vec![
         new("Ada", "person", &["the word is qzxjvkwq", "plain"]),
@@ -76,6 +81,7 @@ fn what_was_forgotten_is_in_no_file() {
 
         remember_secrets(&f, user).await;
         f.store.delete_graph(user).await.unwrap();
+        erase(&f.store).await;
         assert_forgotten(&f, "all at once");
         f.store.close().await;
         assert_eq!(traces(&f.settings.path), Vec::<String>::new());
@@ -125,6 +131,12 @@ fn a_person_who_is_erased_takes_the_graph_along() {
         db.execute_batch("PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA journal_mode = DELETE;")
             .unwrap();
         db.execute("DELETE FROM people WHERE user_id = ?1", [ann.as_bytes()]).unwrap();
+        drop(db);
+        let store = f.open_again();
+        assert!(store.find_user(ann).await.unwrap().is_none());
+        erase(&store).await;
+        store.close().await;
+        let db = Connection::open(&file).unwrap();
         let rows = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(rows("SELECT count(*) FROM graphs"), 1);
         assert_eq!(rows("SELECT count(*) FROM entities"), 1);

@@ -10,7 +10,7 @@ mod consent;
 mod conversations;
 mod credits;
 mod deliveries;
-mod fixture;
+pub(crate) mod fixture;
 mod forgotten;
 mod gathering;
 mod graph;
@@ -19,7 +19,9 @@ mod graph_model;
 mod interleavings;
 mod isolation;
 mod jobs;
+mod left_over;
 mod listings;
+mod quota_races;
 mod schedules;
 mod sqlite_file;
 mod steps;
@@ -100,6 +102,7 @@ contract! {
     credits {
         a_reply_holds_before_and_settles_after,
         what_was_held_is_free_again_without_an_answer,
+        a_turn_that_dies_is_charged_once_for_what_its_steps_cost,
         credits_come_back_once_a_period,
         a_person_is_told_once,
     }
@@ -166,6 +169,15 @@ contract! {
         a_job_is_discarded_unless_it_runs_or_is_done,
         deliveries_are_replayed_and_discarded,
     }
+    left_over {
+        a_large_graph_is_empty_at_once_and_erased_step_by_step,
+    }
+    quota_races {
+        one_of_sixteen_gets_the_last_entity,
+        one_of_sixteen_gets_the_last_observation_and_the_last_relation,
+        one_of_sixteen_gets_the_last_item,
+        one_of_sixteen_gets_the_last_schedule,
+    }
     listings {
         texts_of_every_kind_come_back_as_they_were,
         messages_are_searched_for_exactly_what_was_written,
@@ -214,6 +226,7 @@ contract! {
     summaries {
         a_summary_only_moves_forward_and_is_paid_for_once,
         one_of_several_makes_a_summary,
+        who_lost_a_summarys_claim_gives_nothing_back,
         what_a_summary_is_made_of_is_what_a_prompt_recalls,
         a_summary_belongs_to_one_conversation_of_one_person_and_goes_with_it,
     }

@@ -1,7 +1,7 @@
 //! What an agent does within a turn, and what of it comes back to whoever takes the turn up again.
 
 use scrubjay::domain::ids::UserId;
-use scrubjay::domain::ledger::Usage;
+use scrubjay::domain::ledger::{Credits, Usage};
 use scrubjay::domain::step::{CallPlace, CallResult, NewStep, Step, ToolCall};
 use scrubjay::domain::turn::LeasedTurn;
 use scrubjay::store::{LEASE, StoreError, TurnRelease};
@@ -15,7 +15,7 @@ fn call(id: &str, name: &str) -> ToolCall {
 
 fn step(number: u32, calls: Vec<ToolCall>) -> NewStep {
     let usage = Usage { prompt_tokens: 10, completion_tokens: 2, total_tokens: 12 };
-    NewStep { number, text: format!("step {number}"), shown: number == 1, model: "small".to_owned(), usage, calls }
+    NewStep { number, text: format!("step {number}"), shown: number == 1, model: "small".to_owned(), usage, charge: Credits::ZERO, calls }
 }
 
 const fn at(step: u32, call: u32) -> CallPlace {

@@ -2,7 +2,7 @@
 
 use scrubjay::domain::ids::ConversationId;
 use scrubjay::domain::ledger::Credits;
-use scrubjay::store::{NewInbound, NewPerson, NewSummary, Receipt, Summary};
+use scrubjay::store::{NewInbound, NewPerson, NewSummary, Receipt, Summary, SummaryClaim};
 
 use super::fixture::{ANN, BOB, Fixture};
 
@@ -18,6 +18,10 @@ async fn stored(f: &Fixture, of: Receipt) -> Option<Summary> {
 }
 
 async fn claim(f: &Fixture, of: Receipt, from: i64) -> bool {
+    claimed(f, of, from).await.is_some()
+}
+
+async fn claimed(f: &Fixture, of: Receipt, from: i64) -> Option<SummaryClaim> {
     let until = f.clock.now().after(std::time::Duration::from_millis(CLAIM));
     f.store.claim_summary(of.user_id, of.conversation_id, from, until).await.unwrap()
 }
@@ -56,9 +60,27 @@ pub(super) async fn one_of_several_makes_a_summary(f: Fixture) {
     assert!(f.store.set_summary(of.user_id, of.conversation_id, &summary(4, "late, and good all the same")).await.unwrap());
     assert_eq!(f.store.list_lapsed_summaries(6, 10).await.unwrap(), []);
     assert!(!claim(&f, of, 0).await, "that one is made");
-    assert!(claim(&f, of, 4).await);
-    f.store.release_summary(of.user_id, of.conversation_id).await.unwrap();
+    let mine = claimed(&f, of, 4).await.unwrap();
+    f.store.release_summary(of.user_id, of.conversation_id, mine).await.unwrap();
     assert!(claim(&f, of, 4).await, "given back");
+}
+
+pub(super) async fn who_lost_a_summarys_claim_gives_nothing_back(f: Fixture) {
+    let of = f.texted(ANN, "one").await;
+    let lost = claimed(&f, of, 0).await.unwrap();
+    f.advance(CLAIM);
+    let holder = claimed(&f, of, 0).await.unwrap();
+    // The earlier holder wakes up and stops; and somebody looks who took the claim to have run out.
+    f.store.release_summary(of.user_id, of.conversation_id, lost).await.unwrap();
+    f.store.end_lapsed_summary(of.user_id, of.conversation_id).await.unwrap();
+    assert!(!claim(&f, of, 0).await, "the later holder is at it");
+    f.store.release_summary(of.user_id, of.conversation_id, holder).await.unwrap();
+    assert!(claim(&f, of, 0).await);
+    f.advance(CLAIM);
+    f.store.end_lapsed_summary(of.user_id, of.conversation_id).await.unwrap();
+    assert_eq!(f.store.list_lapsed_summaries(6, 10).await.unwrap(), [], "it is not taken up again by itself");
+    let again = claimed(&f, of, 0).await.unwrap();
+    assert!(again.0 > holder.0 && holder.0 > lost.0);
 }
 
 pub(super) async fn what_a_summary_is_made_of_is_what_a_prompt_recalls(f: Fixture) {
@@ -88,10 +110,11 @@ pub(super) async fn a_summary_belongs_to_one_conversation_of_one_person_and_goes
     let nowhere = ConversationId::from_uuid(f.clock.uuid());
     for id in [ann.conversation_id, nowhere] {
         let until = f.clock.now().after(std::time::Duration::from_secs(1));
-        assert!(!f.store.claim_summary(bob.user_id, id, 0, until).await.unwrap());
+        assert_eq!(f.store.claim_summary(bob.user_id, id, 0, until).await.unwrap(), None);
         assert!(!f.store.set_summary(bob.user_id, id, &summary(9, "forged")).await.unwrap());
         assert!(f.store.messages_between(bob.user_id, id, 0, 100, 10).await.unwrap().is_empty());
-        f.store.release_summary(bob.user_id, id).await.unwrap();
+        f.store.release_summary(bob.user_id, id, SummaryClaim(1)).await.unwrap();
+        f.store.end_lapsed_summary(bob.user_id, id).await.unwrap();
     }
     assert_eq!(stored(&f, ann).await.unwrap().text, "Ann's");
     f.store.delete_conversation(ann.user_id, ann.conversation_id).await.unwrap();

@@ -8,8 +8,10 @@ use scrubjay::domain::ids::UserId;
 use scrubjay::domain::schedule::{Interval, Mode, Schedule, Unit, When, Zone};
 use scrubjay::domain::time::Timestamp;
 use scrubjay::store::{NewSchedule, ScheduleChange, ScheduleFilter, SharedStore};
+use serde_json::json;
 
 use super::{SOON, Stage, number};
+use crate::mcp::stdio::Talk;
 use crate::support::eventually;
 use crate::support::process::Product;
 use crate::support::twilio::Twilio;
@@ -159,4 +161,54 @@ async fn two_programs_on_one_file_fire_each_of_a_thousand_runs_once() {
     assert_eq!(stage.carrier.sent().len(), RUNS + PEOPLE);
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_run_now_over_stdio_is_texted_to_somebody_who_never_texted() {
+    let stage = Stage::new().await;
+    let (nora, _product) = (number(7), stage.home.serve().await);
+    let (home, of) = (&stage.home, nora.clone());
+    let ran = tokio::task::block_in_place(|| {
+        let mut talk = Talk::start(home, &["--user", &of], &[]);
+        talk.hello();
+        let plan = json!({"message": "drink", "when": {"daily": "08:00"}});
+        let made = talk.call("schedule_create", &plan)["structuredContent"].clone();
+        talk.call("schedule_run_now", &json!({"id": made["schedule"]["id"]}))
+    });
+    assert_eq!(ran["isError"], false, "{ran}");
+    assert_eq!(stage.bodies_to(&nora, 1).await, ["drink"]);
+    stage.no_job_left(SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schedules_are_listed_in_pages() {
+    let stage = Stage::new().await;
+    let (anna, product) = (number(1), stage.home.serve().await);
+    Twilio::new().text(product.address, &anna, "hello").await;
+    stage.bodies_to(&anna, 1).await;
+    let (store, user, later) = (open(&stage), id(&stage, &anna).await, Clock::system().now().after(Duration::from_hours(1)));
+    for number in 0..5 {
+        plan(&store, user, &format!("plan {number}"), (When::Once(later), later), later).await;
+    }
+    store.close().await;
+    let list = ["schedules", "list", "--user", anna.as_str()];
+    let whole = stage.home.list(&list).await;
+    assert_eq!(whole.len(), 5);
+    let (mut paged, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let mut page = [list.as_slice(), &["--json", "--limit", "2"]].concat();
+        page.extend(cursor.iter().flat_map(|cursor| ["--cursor", cursor]));
+        let (code, listed, told) = stage.home.run(&page).await;
+        assert_eq!(code, 0, "{told}");
+        let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+        assert!(listed.len() <= 2);
+        paged.extend(listed);
+        let Some((_, next)) = told.split_once("--cursor ") else { break };
+        cursor = Some(next.trim().to_owned());
+    }
+    assert_eq!(paged, whole);
+    let (code, _, told) = stage.home.run(&[list.as_slice(), &["--cursor", "nowhere"]].concat()).await;
+    assert!(code != 0 && told.contains("cursor"), "{told}");
+    // A number that nobody has is somebody who has nothing yet, as with the other commands on what is a person's own.
+    assert!(stage.home.list(&["schedules", "list", "--user", &number(9)]).await.is_empty());
 }

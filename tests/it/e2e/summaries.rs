@@ -68,6 +68,7 @@ async fn two_programs_summarise_each_text_once_and_no_prompt_misses_one() {
         (made.iter().map(|asked| covered(asked).len()).sum::<usize>() >= (40 - WINDOW) / 2).then_some(made)
     })
     .await;
+    assert!(made.iter().all(|asked| asked.body["max_tokens"] == 400), "each is limited to summary.tokens");
     assert!(made.len() <= 40 / THRESHOLD, "asked {} times for 40 messages", made.len());
     let in_summaries: Vec<String> = made.iter().flat_map(covered).collect();
     assert_eq!(in_summaries, texts[..in_summaries.len()], "each text is summarised once and in its order");

@@ -8,8 +8,9 @@ mod isolation;
 mod isolation_stdio;
 mod notes;
 mod nothing_lost;
+mod pace;
 mod protocol;
-mod stdio;
+pub(crate) mod stdio;
 
 use std::sync::Arc;
 
@@ -40,7 +41,12 @@ struct Desk {
 
 impl Desk {
     async fn open() -> Self {
-        let doors = Doors::open_idle("mcp.allowed_hosts = [\"scrubjay:9000\"]").await;
+        Self::with("mcp.calls_per_minute = 0").await
+    }
+
+    /// With a setting more.
+    async fn with(setting: &str) -> Self {
+        let doors = Doors::open_idle(&format!("mcp.allowed_hosts = [\"scrubjay:9000\"]\n{setting}")).await;
         let (notes, stop) = (Arc::new(Notes::named("memory")), Stop::default());
         let parts = McpParts {
             config: Arc::clone(&doors.app.config),

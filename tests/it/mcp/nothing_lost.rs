@@ -113,6 +113,38 @@ async fn a_hundred_and_sixty_writes_with_sixteen_in_flight_are_all_stored_once()
     assert!(found.values().all(|times| *times == 1), "{found:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_and_sixty_calls_over_http_with_sixteen_in_flight_are_all_stored_once() {
+    let home = home();
+    // A new number makes the person; without any input it ends again.
+    let (code, _, stderr) = home.run(&["mcp", "--user", ANN]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let token = home.json(&["token", "create", "--user", ANN]).await["token"].as_str().unwrap().to_owned();
+    let product = home.serve().await;
+    let (client, url) = (crate::support::http_client(), product.url("/mcp"));
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..IN_FLIGHT {
+        let (client, url, token) = (client.clone(), url.clone(), token.clone());
+        callers.spawn(async move {
+            for number in (caller..160).step_by(IN_FLIGHT) {
+                let request = client.post(&url).bearer_auth(&token).header("mcp-protocol-version", "2025-06-18");
+                let answer = request.header("accept", "application/json, text/event-stream").json(&write(number)).send().await.unwrap();
+                assert_eq!(answer.status(), 200);
+                let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+                assert_eq!((&answer["id"], &answer["result"]["isError"]), (&json!(1_000_000 + number), &json!(false)), "{answer}");
+            }
+        });
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended.unwrap();
+    }
+    // Read by another process while the first runs, as it was acknowledged.
+    let found = tokio::task::block_in_place(|| stored(&home));
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), (0..160).collect::<Vec<_>>());
+    assert!(found.values().all(|times| *times == 1), "{found:?}");
+    product.stop().await;
+}
+
 #[tokio::test]
 async fn two_processes_on_one_store_lose_nothing_of_each_other() {
     let home = home();
@@ -135,10 +167,13 @@ async fn two_processes_on_one_store_lose_nothing_of_each_other() {
 
 #[tokio::test]
 async fn twenty_kills_lose_nothing_that_was_acknowledged_and_leave_no_file_behind() {
+    // What a store has that was closed in order and never killed.
+    let quiet = home();
+    Writing::begin(&quiet).finish();
     let home = home();
     let chance = Chance::new();
     let (mut acknowledged, mut sent) = (BTreeSet::new(), 0);
-    for _round in 0..20 {
+    for round in 0..20 {
         let mut writing = Writing::begin(&home);
         let last = sent + usize::try_from(chance.between(20, 120)).unwrap();
         while sent < last {
@@ -149,14 +184,12 @@ async fn twenty_kills_lose_nothing_that_was_acknowledged_and_leave_no_file_behin
         // Dropping it kills it, with calls in flight.
         assert!(writing.in_flight > 0);
         drop(writing);
+        // Each kill is looked behind: the next would hide what this one lost.
+        let found = stored(&home);
+        let lost: Vec<_> = acknowledged.iter().filter(|number| !found.contains_key(number)).collect();
+        assert!(lost.is_empty(), "round {round}: acknowledged and lost: {lost:?} of {}", acknowledged.len());
+        assert!(found.values().all(|times| *times == 1) && found.keys().all(|number| *number < sent), "round {round}: {found:?}");
+        assert_eq!(files(&home.data()), files(&quiet.data()), "round {round}");
     }
-    let found = stored(&home);
-    let lost: Vec<_> = acknowledged.iter().filter(|number| !found.contains_key(number)).collect();
-    assert!(lost.is_empty(), "acknowledged and lost: {lost:?} of {}", acknowledged.len());
-    assert!(found.values().all(|times| *times == 1) && found.keys().all(|number| *number < sent), "{found:?}");
     assert!(acknowledged.len() > 300, "the kills came too early to tell: {}", acknowledged.len());
-    // What a store has that was closed in order and never killed.
-    let quiet = super::stdio::home();
-    Writing::begin(&quiet).finish();
-    assert_eq!(files(&home.data()), files(&quiet.data()));
 }

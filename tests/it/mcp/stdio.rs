@@ -21,7 +21,7 @@ fn settings() -> Settings {
 }
 
 /// A running `scrubjay mcp`; killed when dropped.
-pub(super) struct Talk {
+pub(crate) struct Talk {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -29,7 +29,7 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    pub(super) fn start(home: &Home, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(home: &Home, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(home.log_file()).unwrap();
         let mut command = home.executable();
         command.arg("mcp").args(arguments).envs(environment.iter().copied());
@@ -65,11 +65,11 @@ impl Talk {
     }
 
     /// A tool's result.
-    pub(super) fn call(&mut self, tool: &str, arguments: &Value) -> Value {
+    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Value {
         self.answer("tools/call", &json!({"name": tool, "arguments": arguments}))["result"].clone()
     }
 
-    pub(super) fn hello(&mut self) -> Value {
+    pub(crate) fn hello(&mut self) -> Value {
         let hello = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}});
         let answer = self.answer("initialize", &hello);
         self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
@@ -213,6 +213,28 @@ async fn a_client_is_greeted_while_the_store_cannot_be_opened_yet() {
     let listed = talk.next(LIMIT);
     assert_eq!(listed["id"], asked);
     assert!(listed["result"]["tools"].is_array(), "{listed}");
+    assert!(talk.ended().success(), "{}", home.log());
+}
+
+#[tokio::test]
+async fn a_store_that_stays_locked_longer_than_one_try_is_tried_again() {
+    let home = home();
+    let mut talk = Talk::start(&home, &["--user", "+15550100001"], &[]);
+    talk.end_input();
+    assert!(talk.ended().success());
+    let store = rusqlite::Connection::open(home.data().join("scrubjay.db")).unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut talk = Talk::start(&home, &["--user", "+15550100002"], &[]);
+    talk.hello();
+    let begun = Instant::now();
+    let asked = talk.ask("tools/call", &json!({"name": "todo_add", "arguments": {"text": "milk"}}));
+    // One try waits for five seconds.
+    std::thread::sleep(Duration::from_secs(6));
+    store.execute_batch("COMMIT").unwrap();
+    let added = talk.next(LIMIT);
+    assert_eq!((&added["id"], &added["result"]["isError"]), (&json!(asked), &json!(false)), "{added}; {}", home.log());
+    assert!(begun.elapsed() > Duration::from_secs(6));
+    talk.end_input();
     assert!(talk.ended().success(), "{}", home.log());
 }
 

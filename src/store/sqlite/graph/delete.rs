@@ -145,16 +145,61 @@ pub(in crate::store::sqlite) fn observation_by_id(unit: &Unit<'_>, user: UserId,
     Ok(Some(fact))
 }
 
-/// Deletes everything; a trigger takes the rows along. What counts up goes on from where it was: a number that somebody was shown
-/// before never means something that was stored since.
+/// Deletes everything: the person has an empty graph at once, and what was in the other is erased bit by bit, the first bit here. What
+/// counts up goes on from where it was: a number that somebody was shown before never means something that was stored since.
 pub(in crate::store::sqlite) fn all(unit: &Unit<'_>, user: UserId) -> Outcome<GraphCounts> {
     let Some(number) = Number::find(unit.db, user)? else { return Ok(GraphCounts::default()) };
     let gone = counts(unit.db, number)?;
+    if gone == GraphCounts::default() {
+        return Ok(gone);
+    }
     let last_item: i64 =
         unit.db.prepare_cached("SELECT last_item FROM graphs WHERE number = ?1")?.query_row([number.0], |row| row.get(0))?;
-    unit.db.prepare_cached("DELETE FROM graphs WHERE number = ?1")?.execute([number.0])?;
-    unit.db
-        .prepare_cached("INSERT INTO graphs (number, user_id, last_item) VALUES (?1, ?2, ?3)")?
-        .execute(params![number.0, user, last_item])?;
+    unit.db.prepare_cached("UPDATE graphs SET user_id = NULL WHERE number = ?1")?.execute([number.0])?;
+    // The row that was detached still has the old number, so this one gets another.
+    unit.db.prepare_cached("INSERT INTO graphs (user_id, last_item) VALUES (?1, ?2)")?.execute(params![user, last_item])?;
+    erase(unit, number, ERASED_WITH_IT)?;
     Ok(gone)
+}
+
+/// Rows that are erased in the step that deletes a graph: a small one is gone with it.
+const ERASED_WITH_IT: usize = 100;
+
+/// Whether there are graphs that nobody has any more.
+pub(in crate::store::sqlite) fn any_left_over(db: &Connection) -> Outcome<bool> {
+    Ok(db.prepare_cached("SELECT 1 FROM graphs WHERE user_id IS NULL LIMIT 1")?.exists([])?)
+}
+
+/// Erases up to that many rows of graphs that nobody has any more. Whether rows are left.
+pub(in crate::store::sqlite) fn erase_left_over(unit: &Unit<'_>, rows: usize) -> Outcome<bool> {
+    let mut find = unit.db.prepare_cached("SELECT number FROM graphs WHERE user_id IS NULL ORDER BY number LIMIT 1")?;
+    let mut left = rows;
+    while let Some(number) = find.query_row([], |row| row.get(0).map(Number)).optional()? {
+        if left == 0 {
+            return Ok(true);
+        }
+        left -= erase(unit, number, left)?;
+    }
+    Ok(false)
+}
+
+/// Erases up to that many rows of a graph, and the graph with the last of them. Returns how many.
+///
+/// What the search index has goes first: it is found by the same range of ids and takes the most time. Then what refers to others
+/// before what it refers to.
+fn erase(unit: &Unit<'_>, number: Number, rows: usize) -> Outcome<usize> {
+    let mut left = rows;
+    for sql in [
+        "DELETE FROM graph_index WHERE rowid IN (SELECT rowid FROM graph_index WHERE rowid BETWEEN ?1 AND ?2 LIMIT ?3)",
+        "DELETE FROM relations WHERE id IN (SELECT id FROM relations WHERE id BETWEEN ?1 AND ?2 LIMIT ?3)",
+        "DELETE FROM observations WHERE id IN (SELECT id FROM observations WHERE id BETWEEN ?1 AND ?2 LIMIT ?3)",
+        "DELETE FROM entities WHERE id IN (SELECT id FROM entities WHERE id BETWEEN ?1 AND ?2 LIMIT ?3)",
+    ] {
+        left -= unit.db.prepare_cached(sql)?.execute(params![number.first(), number.last(), count(left)])?.min(left);
+        if left == 0 {
+            return Ok(rows);
+        }
+    }
+    left -= unit.db.prepare_cached("DELETE FROM graphs WHERE number = ?1 AND user_id IS NULL")?.execute([number.0])?;
+    Ok(rows - left)
 }

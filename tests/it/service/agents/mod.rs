@@ -14,7 +14,7 @@ use scrubjay::domain::step::Step;
 use scrubjay::domain::turn::{StoredReply, TurnEnd, TurnRecord};
 use scrubjay::service::receive::Received;
 use scrubjay::service::watch::{ToolState, TurnEvent};
-use scrubjay::store::Receipt;
+use scrubjay::store::{JobFilter, PageRequest, Receipt};
 use serde_json::{Value, json};
 
 use super::bench::{ADA, Bench, bench_with};
@@ -213,6 +213,47 @@ async fn when_the_time_is_up_no_further_step_begins() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_running_when_the_time_is_up_is_ended() {
+    let stage = stage(|config| agent(config).turn_seconds = 1).await;
+    stage.model.script(|asked| match (asked.offered().is_empty(), asked.steps()) {
+        (true, _) => says("It took too long."),
+        (false, 0) => Reaction::call("count", json!({"by": 1})),
+        (false, _) => Reaction::Stall,
+    });
+    let begun = std::time::Instant::now();
+    let (turn, steps) = stage.ask("count").await;
+    assert_eq!((reply(&turn).text.as_str(), steps.len(), stage.set.counted()), ("It took too long.", 1, vec![1]));
+    assert!(begun.elapsed() < Duration::from_secs(30), "the stalled request was waited for");
+    let asked = stage.model.asked();
+    assert_eq!(asked.len(), 3);
+    assert!(asked[2].messages[0].content.contains("Answer the person now"));
+    stage.bench.assert_no_job_left().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_being_shown_when_the_time_is_up_ends_there_and_is_paid_for() {
+    let stage = stage(|config| {
+        agent(config).turn_seconds = 2;
+        config.balance.enabled = true;
+        config.balance.start_credits = 100_000;
+        let endpoint = config.endpoints.named.get_mut("openAI").unwrap();
+        (endpoint.prompt_token_credits, endpoint.completion_token_credits) = (0.0, 1.0);
+    })
+    .await;
+    let words = "word ".repeat(2_000);
+    stage.model.always(Reaction::Slowly(words.clone(), Duration::from_millis(20)));
+    let (turn, steps) = stage.ask("tell me a story").await;
+    let told = &reply(&turn).text;
+    assert!(words.starts_with(told.as_str()) && told.len() > 160 && told.len() < words.len(), "{} characters", told.len());
+    assert_eq!((steps.len(), stage.model.asked().len()), (0, 1), "it is not begun again");
+    let usage = reply(&turn).usage;
+    assert!(usage.completion_tokens > 30 && usage.prompt_tokens > 0, "{usage:?}");
+    assert_eq!(turn.charge, Credits(usage.completion_tokens));
+    let messages = stage.bench.store.recent_messages(turn.user_id, turn.conversation_id, i64::MAX, 10).await.unwrap().messages;
+    assert_eq!(messages.iter().map(|message| message.unfinished).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
 async fn a_set_that_dies_costs_its_tools_and_not_the_turn() {
     let stage = stage(|_| {}).await;
     let set = Arc::clone(&stage.set);
@@ -307,6 +348,34 @@ async fn all_steps_are_charged_and_what_is_held_stays_bounded() {
     let (turn, _) = stage.ask("count").await;
     assert!(matches!(turn.end, Some(TurnEnd::Refused(_))), "{turn:?}");
     assert!(stage.model.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_turn_that_dies_on_the_way_is_paid_for_as_far_as_it_went() {
+    let stage = stage(|config| {
+        config.balance.enabled = true;
+        config.balance.start_credits = 100_000;
+        let endpoint = config.endpoints.named.get_mut("openAI").unwrap();
+        (endpoint.prompt_token_credits, endpoint.completion_token_credits) = (1.0, 1.0);
+    })
+    .await;
+    stage.model.script(|asked| match asked.steps() {
+        steps if steps < 2 => Reaction::call("count", json!({"by": 1})),
+        _ => Reaction::Fail(400, None),
+    });
+    let (turn, steps) = stage.ask("count").await;
+    assert!(matches!(turn.end, Some(TurnEnd::Failed { will_retry: false, .. })), "{turn:?}");
+    let cost = |steps: &[Step]| steps.iter().map(|step| step.usage.prompt_tokens + step.usage.completion_tokens).sum::<i64>();
+    assert_eq!((steps.len(), turn.charge), (2, Credits(cost(&steps))));
+    assert_eq!(stage.bench.balance(ADA).await, Some(Credits(100_000 - cost(&steps))));
+    // Replayed, it costs what comes on top.
+    stage.model.always(says("Counted."));
+    let jobs = stage.bench.app.jobs.list(JobFilter::Unfinished, PageRequest::first(1)).await.unwrap().items;
+    stage.bench.app.jobs.replay(jobs[0].id).await.unwrap();
+    stage.bench.app.drain().await.unwrap();
+    let record = stage.bench.store.find_turn(turn.user_id, turn.id).await.unwrap().unwrap();
+    assert_eq!((reply(&record).text.as_str(), record.charge), ("Counted.", Credits(cost(&steps) + 11)));
+    assert_eq!(stage.bench.balance(ADA).await, Some(Credits(100_000 - cost(&steps) - 11)));
 }
 
 #[tokio::test]

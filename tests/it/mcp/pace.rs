@@ -1,0 +1,45 @@
+//! How often one person may be called for.
+
+use axum::http::header::RETRY_AFTER;
+use scrubjay::domain::token::TokenKind;
+use serde_json::json;
+
+use super::{Desk, newest};
+
+#[tokio::test]
+async fn beyond_the_limit_a_person_waits_and_nobody_else() {
+    let desk = Desk::with("mcp.calls_per_minute = 3").await;
+    let (ann, bob) = (desk.person("+15550100001").await, desk.person("+15550100002").await);
+    let ann_token = desk.doors.token(TokenKind::User, Some(&ann)).await;
+    let bob_token = desk.doors.token(TokenKind::User, Some(&bob)).await;
+    let service = desk.doors.token(TokenKind::Service, None).await;
+    // What is refused for another reason is not counted.
+    assert_eq!(desk.ask("sj_wrong", "tools/list", json!({})).await.status, 401);
+    for _ in 0..3 {
+        assert_eq!(desk.ask(&ann_token, "tools/list", json!({})).await.status, 200);
+    }
+    let (person, by_service) = (format!("Bearer {ann_token}"), format!("Bearer {service}"));
+    let own = [("authorization", person.as_str())];
+    let named = [("authorization", by_service.as_str()), ("x-user-id", ann.as_str())];
+    // By every door, and whoever calls in her name.
+    for (path, headers) in [("/mcp", own.as_slice()), ("/mcp/memory", &own), ("/mcp", &named)] {
+        let add = json!({"name": "memory_add", "arguments": {"text": "too much"}});
+        let refused = desk.send(newest(path, headers, "tools/call", add)).await;
+        assert_eq!(refused.status, 429, "{path}: {}", refused.text());
+        let wait: u64 = refused.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+        assert!((1..=20).contains(&wait), "a call comes free each 20 s, and this one says {wait}");
+        let error = &refused.json()["error"];
+        assert!(error["message"].as_str().unwrap().contains("mcp.calls_per_minute"), "{error}");
+    }
+    let bobs = desk.call(&bob_token, "memory_list", json!({})).await;
+    assert_eq!(bobs["structuredContent"]["notes"], json!([]));
+}
+
+#[tokio::test]
+async fn without_a_limit_nobody_waits() {
+    let desk = Desk::with("mcp.calls_per_minute = 0").await;
+    let token = desk.doors.token(TokenKind::User, Some(&desk.person("+15550100001").await)).await;
+    for _ in 0..700 {
+        assert_eq!(desk.ask(&token, "tools/list", json!({})).await.status, 200);
+    }
+}
