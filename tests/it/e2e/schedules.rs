@@ -128,6 +128,7 @@ async fn two_programs_on_one_file_fire_each_of_a_thousand_runs_once() {
         for rule in &mut rules {
             *rule = eventually("a rule that ran", SOON, || async {
                 let schedule = store.find_schedule(rule.user_id, rule.id).await.unwrap().unwrap();
+                assert!(runs(&schedule) <= wave, "it ran twice: {schedule:?}");
                 (runs(&schedule) == wave).then_some(schedule)
             })
             .await;
