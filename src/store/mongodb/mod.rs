@@ -30,17 +30,27 @@
 //! A rule that needs nothing but the state is shorter, and usually saves the read: [`MongoStore::change`].
 
 mod apply;
+mod changes;
 mod fault;
 mod fields;
 mod head;
+mod inbox;
+mod jobs;
+mod lanes;
 mod names;
+mod outbox;
 mod queues;
 mod reports;
 mod shapes;
 mod staged;
 mod state;
+mod steps;
+mod summaries;
 mod threads;
+mod turns;
 mod unit;
+mod upkeep;
+mod words;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -51,6 +61,7 @@ use mongodb::{Client, Collection, Database};
 use self::head::Heads;
 use self::names::{Names, Place};
 use self::queues::Queues;
+use self::upkeep::Checks;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 
@@ -68,6 +79,7 @@ pub(super) struct MongoStore {
     heads: Heads,
     queues: Queues,
     phone_queues: Queues,
+    checks: Checks,
 }
 
 impl MongoStore {
@@ -83,6 +95,7 @@ impl MongoStore {
             heads: Heads::default(),
             queues: Queues::new(),
             phone_queues: Queues::new(),
+            checks: Checks::default(),
         }
     }
 

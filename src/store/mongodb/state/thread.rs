@@ -6,6 +6,7 @@ use super::{Draft, State};
 use crate::domain::conversation::{Choice, Conversation};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{ConversationId, MessageId, UserId};
+use crate::domain::ledger::Credits;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
 use crate::store::mongodb::names::Place;
@@ -148,5 +149,25 @@ impl Draft {
         let (key, set, insert) = shapes::conversation_document(self.user_id, &thread);
         self.put_new(Place::Conversations, key, set, insert);
         self.state.threads.push(thread);
+    }
+}
+
+impl Draft {
+    /// Lets go what is unfinished of a conversation that is gone: its turns, and what was held for them. Returns whether the lane
+    /// of turns was taken for one of them.
+    pub(in crate::store::mongodb) fn drop_conversation(&mut self, id: ConversationId) {
+        let (gone, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.state.turns).into_iter().partition(|turn| turn.conversation_id == id);
+        self.state.turns = left;
+        self.state.threads.retain(|thread| thread.id != id);
+        let leased = self.state.turn_lane.leased;
+        let was_leased = gone.iter().any(|turn| leased == Some(turn.number));
+        for mut turn in gone {
+            self.settle(&mut turn, Credits::ZERO);
+        }
+        if was_leased {
+            self.free_turns();
+        } else {
+            self.refresh_turns();
+        }
     }
 }
