@@ -13,13 +13,15 @@ use super::unit::Unit;
 use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
-use crate::store::{NewSummary, StoreError, StoreResult, Summaries, Summary};
+use crate::store::{NewSummary, StoreError, StoreResult, Summaries, Summary, SummaryClaim};
 
 /// A summary with the claim on the next.
 #[derive(Debug, Clone, Default)]
 struct Kept {
     summary: Summary,
     claimed_until: Option<Timestamp>,
+    /// The number of the last claim.
+    claims: i64,
 }
 
 #[async_trait]
@@ -46,31 +48,51 @@ impl Summaries for MongoStore {
         found.iter().map(|document| Ok(shapes::message_from(collection.name(), document)?.0)).collect()
     }
 
-    async fn claim_summary(&self, user_id: UserId, id: ConversationId, from_sequence: i64, until: Timestamp) -> StoreResult<bool> {
+    async fn claim_summary(
+        &self,
+        user_id: UserId,
+        id: ConversationId,
+        from_sequence: i64,
+        until: Timestamp,
+    ) -> StoreResult<Option<SummaryClaim>> {
         self.in_conversation(user_id, id, |unit, kept| {
             let now = unit.draft.now;
             let is_free = |kept: &Kept| kept.claimed_until.is_none_or(|claimed| claimed <= now);
             if kept.as_ref().is_some_and(|kept| kept.summary.up_to_sequence != from_sequence || !is_free(kept)) {
-                return false;
+                return None;
             }
-            let before = kept.map(|kept| kept.summary).unwrap_or_default();
+            let before = kept.unwrap_or_default();
+            let claim = before.claims + 1;
             let set = doc! {
                 "claimedUntil": date(until),
-                "attempts": i64::from(before.attempts + 1),
-                "upToSequence": before.up_to_sequence,
+                "claims": claim,
+                "attempts": i64::from(before.summary.attempts + 1),
+                "upToSequence": before.summary.up_to_sequence,
             };
             put(unit, id, set);
-            true
+            Some(SummaryClaim(claim))
         })
         .await
     }
 
-    async fn release_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()> {
+    async fn release_summary(&self, user_id: UserId, id: ConversationId, claim: SummaryClaim) -> StoreResult<()> {
         self.in_conversation(user_id, id, |unit, kept| {
-            if kept.is_some() {
+            if kept.is_some_and(|kept| kept.claims == claim.0) {
                 put(unit, id, doc! { "claimedUntil": Bson::Null });
             }
-            true
+            Some(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn end_lapsed_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()> {
+        self.in_conversation(user_id, id, |unit, kept| {
+            let now = unit.draft.now;
+            if kept.and_then(|kept| kept.claimed_until).is_some_and(|until| until <= now) {
+                put(unit, id, doc! { "claimedUntil": Bson::Null });
+            }
+            Some(())
         })
         .await?;
         Ok(())
@@ -79,7 +101,7 @@ impl Summaries for MongoStore {
     async fn set_summary(&self, user_id: UserId, id: ConversationId, new: &NewSummary) -> StoreResult<bool> {
         self.in_conversation(user_id, id, |unit, kept| {
             if kept.is_some_and(|kept| kept.summary.up_to_sequence >= new.up_to_sequence) {
-                return false;
+                return None;
             }
             let set = doc! {
                 "upToSequence": new.up_to_sequence,
@@ -89,9 +111,10 @@ impl Summaries for MongoStore {
             };
             put(unit, id, set);
             unit.draft.charge(new.charge);
-            true
+            Some(())
         })
         .await
+        .map(|stored| stored.is_some())
     }
 
     async fn list_lapsed_summaries(&self, most_attempts: u32, limit: usize) -> StoreResult<Vec<(UserId, ConversationId)>> {
@@ -134,25 +157,25 @@ impl MongoStore {
             text: fields.find_text("text")?.unwrap_or_default().to_owned(),
             attempts: u32::try_from(fields.find_number("attempts")?.unwrap_or(0)).unwrap_or(u32::MAX),
         };
-        Ok(Some(Kept { summary, claimed_until: fields.find_moment("claimedUntil")? }))
+        Ok(Some(Kept { summary, claimed_until: fields.find_moment("claimedUntil")?, claims: fields.find_number("claims")?.unwrap_or(0) }))
     }
 
-    /// A unit on the summary of a conversation; false when the conversation, or the person, is gone.
-    async fn in_conversation(
+    /// A unit on the summary of a conversation; nothing when the conversation, or the person, is gone.
+    async fn in_conversation<T: Send>(
         &self,
         user_id: UserId,
         id: ConversationId,
-        mut rule: impl FnMut(&mut Unit<'_>, Option<Kept>) -> bool + Send,
-    ) -> StoreResult<bool> {
+        mut rule: impl FnMut(&mut Unit<'_>, Option<Kept>) -> Option<T> + Send,
+    ) -> StoreResult<Option<T>> {
         let mut attempts = self.unit(user_id).await;
         loop {
             let mut unit = match attempts.begin().await {
-                Err(StoreError::NotFound { .. }) => return Ok(false),
+                Err(StoreError::NotFound { .. }) => return Ok(None),
                 begun => begun?,
             };
             let kept = self.find_kept(user_id, id).await?;
             if self.find_thread(user_id, id).await?.is_none() {
-                return Ok(false);
+                return Ok(None);
             }
             let answer = rule(&mut unit, kept);
             if unit.commit().await? {

@@ -59,8 +59,10 @@ impl Draft {
         rules: BalanceRules,
         credits: Credits,
     ) -> StoreResult<Reservation> {
-        let number = self.held_turn(lease)?.number;
-        let before = self.held_turn(lease)?.reserved;
+        let turn = self.held_turn(lease)?;
+        let (number, before) = (turn.number, turn.reserved);
+        // They are for the whole turn: what it has been charged already is not held again.
+        let credits = credits.minus(turn.charge).max(Credits::ZERO);
         let balance = self.grant_due(rules).plus(before);
         let enough = balance >= credits;
         let held = if enough { credits } else { before };
@@ -72,13 +74,23 @@ impl Draft {
         Ok(if enough { Reservation::Held } else { Reservation::Insufficient { balance } })
     }
 
-    /// Gives back what was held for a turn and takes what it cost.
-    pub(in crate::store::mongodb) fn settle(&mut self, turn: &mut Turn, charge: Credits) {
+    /// Gives back what was held for a turn and takes what it has cost in all, less what was taken before: so it is paid for once,
+    /// however often it is settled. What was taken is not given back.
+    pub(in crate::store::mongodb) fn settle(&mut self, turn: &mut Turn, cost: Credits) {
+        let charge = cost.max(turn.charge).minus(turn.charge);
         let back = turn.reserved.minus(charge);
         if back != Credits::ZERO {
             self.charge(Credits::ZERO.minus(back));
         }
         turn.reserved = Credits::ZERO;
+        turn.charge = turn.charge.plus(charge);
+    }
+
+    /// The same for a turn that ends without an answer, or may: its recorded steps were paid for by the host. A turn without any
+    /// has cost what it was charged.
+    pub(in crate::store::mongodb) fn settle_unanswered(&mut self, turn: &mut Turn) {
+        let spent = turn.steps.last().map_or(turn.charge, |step| step.charge);
+        self.settle(turn, spent);
     }
 
     /// Whether the person has begun as many turns of that day as they may.

@@ -43,7 +43,6 @@ pub(in crate::store::mongodb) struct Ending {
     /// Its reply.
     pub(in crate::store::mongodb) reply: Option<MessageId>,
     pub(in crate::store::mongodb) usage: Usage,
-    pub(in crate::store::mongodb) charge: Credits,
     /// A model was asked, and answered.
     pub(in crate::store::mongodb) tried: bool,
 }
@@ -87,12 +86,12 @@ impl Draft {
             TurnOutcome::Answered { reply, outgoing, charge } => {
                 let end = self.answer(&mut turn, reply, *charge)?;
                 let sent = self.send(&turn, outgoing);
-                let ending = Ending { refusal: None, reply: Some(reply.message_id), usage: reply.usage, charge: *charge, tried: true };
+                let ending = Ending { refusal: None, reply: Some(reply.message_id), usage: reply.usage, tried: true };
                 self.finish(turn, &ending);
                 (end, sent)
             }
             TurnOutcome::Refused { reason, notice } => {
-                self.settle(&mut turn, Credits::ZERO);
+                self.settle_unanswered(&mut turn);
                 let (reply, told) = match notice {
                     Some(notice) => self.tell_once(&turn, notice)?,
                     None => (None, 0),
@@ -173,7 +172,6 @@ impl Draft {
         turn.refusal = ending.refusal;
         turn.reserved = Credits::ZERO;
         turn.answer = None;
-        turn.charge = turn.charge.plus(ending.charge);
         turn.attempts += u32::from(ending.tried);
         // What its tools read and wrote rests where they put it, and is forgotten there: no copy of it stays here.
         for call in turn.steps.iter_mut().flat_map(|step| &mut step.calls) {
@@ -209,7 +207,7 @@ impl Draft {
     /// # Errors
     /// [`StoreError::NotFound`] when the conversation is not among the state's.
     pub(in crate::store::mongodb) fn discard_turn(&mut self, mut turn: Turn) -> StoreResult<()> {
-        self.settle(&mut turn, Credits::ZERO);
+        self.settle_unanswered(&mut turn);
         turn.answer = None;
         turn.refusal = Some(Refusal::Discarded);
         self.end_without_model(turn)
@@ -245,7 +243,7 @@ impl Draft {
     /// [`StoreError::LeaseLost`].
     pub(in crate::store::mongodb) fn release_turn(&mut self, lease: &TurnLease, release: &TurnRelease) -> StoreResult<()> {
         let mut turn = self.take_held(lease)?;
-        self.settle(&mut turn, Credits::ZERO);
+        self.settle_unanswered(&mut turn);
         // Given back, so this lease is none of those that ended without a word.
         turn.starts = turn.starts.saturating_sub(1);
         match release {

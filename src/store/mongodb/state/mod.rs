@@ -244,6 +244,9 @@ pub(super) struct StepState {
     pub(super) shown: bool,
     pub(super) model: String,
     pub(super) usage: Usage,
+    /// What the turn had cost with it and all before it.
+    #[serde(default)]
+    pub(super) charge: Credits,
     pub(super) calls: Vec<CallState>,
     pub(super) recorded_at: Timestamp,
 }

@@ -59,6 +59,7 @@ impl Draft {
             shown: new.shown,
             model: new.model,
             usage: new.usage,
+            charge: new.charge,
             calls: new.calls.into_iter().map(call).collect(),
             recorded_at: now,
         };

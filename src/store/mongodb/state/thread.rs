@@ -6,7 +6,6 @@ use super::{Draft, State};
 use crate::domain::conversation::{Choice, Conversation};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{ConversationId, MessageId, UserId};
-use crate::domain::ledger::Credits;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
 use crate::store::mongodb::names::Place;
@@ -162,7 +161,7 @@ impl Draft {
         let leased = self.state.turn_lane.leased;
         let was_leased = gone.iter().any(|turn| leased == Some(turn.number));
         for mut turn in gone {
-            self.settle(&mut turn, Credits::ZERO);
+            self.settle_unanswered(&mut turn);
         }
         if was_leased {
             self.free_turns();
