@@ -72,7 +72,7 @@ Sqlite { readers: usize, cache_mib: u32 });
 section!(/// `storage.json`.
 Json { path: String });
 section!(/// `storage.mongodb`.
-MongoDb { uri: SecretString, database: String, memory_collection: String, todo_collection: String, collection_prefix: String });
+MongoDb { uri: SecretString, database: String, memory_collection: String, todo_collection: String, collection_prefix: String, timeout_seconds: u64, connections: u32 });
 section!(/// `log`: standard error.
 Log { filter: String, format: LogFormat });
 section!(/// `auth`: logins of others.

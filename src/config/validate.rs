@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::extract::inherited_setting;
 use super::load::SecretStrength;
 use super::problem::{Note, Problem};
-use super::sections::{AgentSettings, ApiDelivery, Backend, EndpointKind, EndpointSettings};
+use super::sections::{AgentSettings, ApiDelivery, Backend, EndpointKind, EndpointSettings, MongoDb};
 use super::weakness::{is_no_key, weakness};
 use crate::domain::ids::AgentId;
 use crate::domain::phone::PhoneNumber;
@@ -88,11 +88,14 @@ impl Check<'_> {
         let backend = match config.storage.backend {
             Backend::Sqlite => None,
             Backend::Json => Some("json"),
-            Backend::MongoDb => Some("mongodb"),
+            Backend::MongoDb => (!cfg!(feature = "mongodb")).then_some("mongodb"),
         };
         if let Some(name) = backend {
-            let message = format!("is {name:?}, which a coming release brings; this release has sqlite");
+            let message = format!("is {name:?}, which this build does not have");
             self.problem("storage.backend", message, "write sqlite, or leave it out");
+        }
+        if config.storage.backend == Backend::MongoDb {
+            self.names_on_mongodb(&config.storage.mongodb);
         }
         if config.external_api.deliver == ApiDelivery::Sms && !config.gateways.any_open() {
             self.problem(
@@ -100,6 +103,25 @@ impl Check<'_> {
                 "is \"sms\", but no gateway is open that could text",
                 "set up gateways.twilio (account_sid and auth_token), or write none",
             );
+        }
+    }
+
+    /// Names of collections: what the server does not take, and what would put two things into one.
+    fn names_on_mongodb(&mut self, mongodb: &MongoDb) {
+        let MongoDb { memory_collection, todo_collection, collection_prefix, .. } = mongodb;
+        for (key, name) in [
+            ("storage.mongodb.memory_collection", memory_collection),
+            ("storage.mongodb.todo_collection", todo_collection),
+            ("storage.mongodb.collection_prefix", collection_prefix),
+        ] {
+            let of_server = name.starts_with("system.") || name.contains(['$', '\0']) || name.is_empty();
+            let of_librechat = ["users", "conversations", "messages", "balances"].contains(&name.as_str());
+            if of_server || of_librechat {
+                self.problem(key, format!("is {name:?}, which no collection of ours can be called"), "write a name such as scrubjay_");
+            }
+        }
+        if memory_collection == todo_collection {
+            self.problem("storage.mongodb.todo_collection", "is the same as memory_collection", "give each its own name");
         }
     }
 
@@ -140,9 +162,11 @@ impl Check<'_> {
     }
 
     fn numbers(&mut self, config: &Config) {
-        let at_least_one: [(&str, u64); 27] = [
+        let at_least_one: [(&str, u64); 29] = [
             ("server.body_limit_bytes", config.server.body_limit_bytes as u64),
             ("storage.sqlite.readers", config.storage.sqlite.readers as u64),
+            ("storage.mongodb.timeout_seconds", config.storage.mongodb.timeout_seconds),
+            ("storage.mongodb.connections", config.storage.mongodb.connections.into()),
             ("external_api.wait_seconds", config.external_api.wait_seconds),
             ("conversations.history_messages", config.conversations.history_messages as u64),
             ("recall.tokens", config.recall.tokens as u64),

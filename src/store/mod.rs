@@ -291,7 +291,11 @@ store_of!(Inbox, Turns, Outbox, People, Conversations, Jobs, Schedules, Todos, T
 pub type SharedStore = Arc<dyn Store>;
 
 /// The backends of this build. Each stands in the contract tests under the same name.
-pub const BACKENDS: &[&str] = &["sqlite"];
+pub const BACKENDS: &[&str] = &[
+    "sqlite",
+    #[cfg(feature = "mongodb")]
+    "mongodb",
+];
 
 /// Whether there is a store at all where the settings say, so that a command which only reads need not make one. For a backend
 /// that this build lacks the answer is yes: [`open`] says what is wrong.
@@ -316,6 +320,9 @@ pub fn open(storage: &Storage, clock: Clock) -> StoreResult<SharedStore> {
     match storage.backend {
         Backend::Sqlite => Ok(Arc::new(sqlite::SqliteStore::open(storage, clock)?)),
         Backend::Json => missing("json"),
+        #[cfg(feature = "mongodb")]
+        Backend::MongoDb => Ok(Arc::new(mongodb::MongoStore::open(storage, clock)?)),
+        #[cfg(not(feature = "mongodb"))]
         Backend::MongoDb => missing("mongodb"),
     }
 }

@@ -54,8 +54,8 @@ fn sections_and_values_are_told_apart() {
 #[test]
 fn what_a_coming_release_brings_is_refused_where_it_is_written() {
     reported(
-        &World::environment(&[("MCP_STORAGE_TYPE", "mongodb")]),
-        "process environment: MCP_STORAGE_TYPE: is \"mongodb\", which a coming release brings; this release has sqlite (key storage.backend); write sqlite, or leave it out",
+        &World::environment(&[("MCP_STORAGE_TYPE", "json")]),
+        "process environment: MCP_STORAGE_TYPE: is \"json\", which this build does not have (key storage.backend); write sqlite, or leave it out",
     );
     reported(
         &World::toml("[external_api]\ndeliver = \"sms\"\n"),

@@ -10,7 +10,6 @@ use super::fault;
 use super::head::Head;
 use super::names::Place;
 use super::shapes;
-use super::state::State;
 use super::state::accept::{Placed, receipt_key};
 use super::unit::{Apply, Unit};
 use crate::store::{Accepted, Action, Change, Door, Effect, Inbox, NewInbound, Receipt, StoreResult};
@@ -111,7 +110,7 @@ impl MongoStore {
         let is_new = head.is_none();
         let mut unit = match head {
             Some(head) => self.unit_on(head),
-            None => self.unit_of_stranger(new).await?,
+            None => self.unit_of_stranger(Some(&new.phone), &new.person).await?,
         };
         let is_new = is_new && unit.draft.user_id == new.person.id;
         unit.need_target(&new.conversation, &new.source).await?;
@@ -140,23 +139,6 @@ impl MongoStore {
             self.hear_strangers_word(&new.phone, receipt.user_id).await?;
         }
         Ok(Some(Accepted::Stored(receipt)))
-    }
-
-    /// A unit for somebody who has no head yet: an account that LibreChat has, or a new one.
-    async fn unit_of_stranger(&self, new: &NewInbound) -> StoreResult<Unit<'_>> {
-        let word = self.find_word(&new.phone).await?;
-        if let Some((user_id, person)) = self.find_in_librechat(&new.phone).await? {
-            let mut state = State::of(person, self.now());
-            state.word = word;
-            state.more_threads = true;
-            return Ok(self.unit_of_new(user_id, state));
-        }
-        let username = self.free_username(&State::username_for(Some(&new.phone))).await?;
-        let mut state = State::new(&new.person, Some(&new.phone), username, self.now());
-        state.word = word;
-        let mut unit = self.unit_of_new(new.person.id, state);
-        unit.draft.show_balance();
-        Ok(unit)
     }
 }
 

@@ -31,22 +31,32 @@
 
 mod apply;
 mod changes;
+mod connect;
+mod conversations;
 mod fault;
 mod fields;
+mod graph;
 mod head;
 mod inbox;
+mod indexes;
 mod jobs;
 mod lanes;
+mod lists;
 mod names;
+mod open;
 mod outbox;
+mod people;
 mod queues;
 mod reports;
+mod schedules;
 mod shapes;
 mod staged;
 mod state;
 mod steps;
 mod summaries;
 mod threads;
+mod todos;
+mod tokens;
 mod turns;
 mod unit;
 mod upkeep;
@@ -58,8 +68,10 @@ use std::time::Duration;
 use mongodb::bson::Document;
 use mongodb::{Client, Collection, Database};
 
+use self::graph::Shelf;
 use self::head::Heads;
 use self::names::{Names, Place};
+use self::open::Host;
 use self::queues::Queues;
 use self::upkeep::Checks;
 use crate::clock::Clock;
@@ -80,6 +92,9 @@ pub(super) struct MongoStore {
     queues: Queues,
     phone_queues: Queues,
     checks: Checks,
+    graphs: Shelf,
+    /// Where the driver's tasks run; set when everything else stands.
+    host: Option<Host>,
 }
 
 impl MongoStore {
@@ -96,6 +111,8 @@ impl MongoStore {
             queues: Queues::new(),
             phone_queues: Queues::new(),
             checks: Checks::default(),
+            graphs: Shelf::default(),
+            host: None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::sections::MongoDb;
+
 /// A collection that units write to. LibreChat's have LibreChat's names, ours begin with a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,18 +38,38 @@ pub(super) enum Place {
     Marks,
     /// What says that this is our data, and of which version.
     Meta,
+    /// Knowledge graphs; beside them lie the documents of an earlier plan, which have other fields.
+    Memory,
+    /// Todo lists; likewise.
+    Todos,
+    /// Schedules.
+    Schedules,
+    /// Bearer tokens.
+    Tokens,
 }
 
 /// The names of a database's collections.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     prefix: String,
+    memory: String,
+    todos: String,
 }
 
 impl Names {
-    /// Names that begin with that prefix, LibreChat's excepted.
-    pub(super) fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned() }
+    /// Names as the settings have them: those of memory and list, and the prefix of our others.
+    pub(super) fn new(settings: &MongoDb) -> Self {
+        Self {
+            prefix: settings.collection_prefix.clone(),
+            memory: settings.memory_collection.clone(),
+            todos: settings.todo_collection.clone(),
+        }
+    }
+
+    /// Names that begin with that prefix.
+    #[cfg(test)]
+    pub(super) fn with_prefix(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned(), memory: "mcp_memory".to_owned(), todos: "mcp_todoodles".to_owned() }
     }
 
     /// The name of a collection.
@@ -57,6 +79,8 @@ impl Names {
             Place::Conversations => return "conversations".to_owned(),
             Place::Messages => return "messages".to_owned(),
             Place::Balances => return "balances".to_owned(),
+            Place::Memory => return self.memory.clone(),
+            Place::Todos => return self.todos.clone(),
             Place::Heads => "heads",
             Place::Units => "units",
             Place::Turns => "turns",
@@ -68,6 +92,8 @@ impl Names {
             Place::Days => "days",
             Place::Marks => "marks",
             Place::Meta => "meta",
+            Place::Schedules => "schedules",
+            Place::Tokens => "tokens",
         };
         format!("{}{own}", self.prefix)
     }

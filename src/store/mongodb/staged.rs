@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_late_write_is_refused_by_what_is_there() {
-        let names = Names::new("p_");
+        let names = Names::with_prefix("p_");
         let put = write(1, What::put(doc! { "a": 1 }, doc! { "b": 2 })).command(&names, 7);
         assert_eq!(put.filter, doc! { "_id": 1, "unitVersion": { "$not": { "$gt": 7_i64 } } });
         let update = doc! { "$set": { "a": 1, "unitVersion": 7_i64 }, "$setOnInsert": { "b": 2 } };

@@ -31,6 +31,8 @@ fn opened(folder: &tempfile::TempDir) -> SqliteStore {
             memory_collection: String::new(),
             todo_collection: String::new(),
             collection_prefix: String::new(),
+            timeout_seconds: 5,
+            connections: 8,
         },
     };
     SqliteStore::open(&storage, Clock::set_to(NOON)).unwrap()

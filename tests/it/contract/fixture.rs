@@ -18,6 +18,9 @@ use scrubjay::store::{
     LeasedDelivery, MessageFilter, NewInbound, NewOutbound, NewPerson, Owner, PageRequest, Receipt, SharedStore, TurnOutcome,
 };
 
+#[cfg(feature = "mongodb")]
+use crate::support::mongo::Database;
+
 /// Two people of most cases.
 pub(crate) const ANN: &str = "+15550000001";
 pub(crate) const BOB: &str = "+15550000002";
@@ -66,6 +69,9 @@ pub(crate) struct Fixture {
     pub(super) settings: Storage,
     /// Removed with it.
     _folder: tempfile::TempDir,
+    /// Likewise, and after the store.
+    #[cfg(feature = "mongodb")]
+    _database: Option<Database>,
     backend: String,
     next: AtomicU64,
 }
@@ -79,9 +85,26 @@ impl Fixture {
     pub(crate) fn open_at(backend: &str, moment: Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::set_to(moment);
-        let settings = settings(backend, folder.path());
+        #[cfg_attr(not(feature = "mongodb"), expect(unused_mut, reason = "only a server's address is not known before"))]
+        let mut settings = settings(backend, folder.path());
+        #[cfg(feature = "mongodb")]
+        let database = (backend == "mongodb").then(|| {
+            let database = Database::new();
+            settings.mongodb.uri = database.uri.clone().into();
+            settings.mongodb.database.clone_from(&database.name);
+            database
+        });
         let store = scrubjay::store::open(&settings, clock.clone()).unwrap();
-        Self { store, clock, settings, _folder: folder, backend: backend.to_owned(), next: AtomicU64::new(1) }
+        Self {
+            store,
+            clock,
+            settings,
+            _folder: folder,
+            #[cfg(feature = "mongodb")]
+            _database: database,
+            backend: backend.to_owned(),
+            next: AtomicU64::new(1),
+        }
     }
 
     /// Another empty store of the same backend.
@@ -272,6 +295,7 @@ impl Fixture {
 pub(super) fn settings(backend: &str, folder: &std::path::Path) -> Storage {
     let backend = match backend {
         "sqlite" => Backend::Sqlite,
+        "mongodb" => Backend::MongoDb,
         other => panic!("no settings for {other}"),
     };
     Storage {
@@ -282,9 +306,11 @@ pub(super) fn settings(backend: &str, folder: &std::path::Path) -> Storage {
         mongodb: MongoDb {
             uri: String::new().into(),
             database: String::new(),
-            memory_collection: String::new(),
-            todo_collection: String::new(),
-            collection_prefix: String::new(),
+            memory_collection: "mcp_memory".to_owned(),
+            todo_collection: "mcp_todoodles".to_owned(),
+            collection_prefix: "scrubjay_".to_owned(),
+            timeout_seconds: 30,
+            connections: 8,
         },
     }
 }

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::outgoing::Outgoing;
 pub(super) use self::thread::Thread;
 pub(super) use self::words::{OpenState, TurnKind};
+use super::lists::Lists;
 use super::names::Place;
 use super::shapes;
 use super::staged::{What, Write, Writes};
@@ -96,6 +97,9 @@ pub(super) struct State {
     /// Receipts of the last messages, by which a repeat is found before its receipt stands where it stays.
     #[serde(default)]
     pub(super) receipts: Vec<Given>,
+    /// Where their graph, todo list and schedules stand.
+    #[serde(default)]
+    pub(super) lists: Lists,
 }
 
 /// Who somebody is.
@@ -381,6 +385,7 @@ impl State {
             more_threads: false,
             notices: Vec::new(),
             receipts: Vec::new(),
+            lists: Lists::default(),
         }
     }
 

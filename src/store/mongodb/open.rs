@@ -1,0 +1,125 @@
+//! Opening: connect, see whose database it is, make the indexes, take over what LibreChat and earlier plans left there.
+
+use std::path::Path;
+
+use mongodb::Database;
+use mongodb::bson::doc;
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+
+use super::MongoStore;
+use super::connect::{self, Connection};
+use super::fault;
+use super::fields::{Fields, date};
+use super::indexes;
+use super::names::{Names, Place};
+use crate::clock::Clock;
+use crate::config::sections::Storage;
+use crate::store::{StoreError, StoreResult};
+
+/// The version of the documents that this release writes.
+const SCHEMA: i64 = 1;
+
+/// The one document that says what this database is.
+const IDENTITY: &str = "store";
+
+/// Where the driver's tasks run: in the caller's runtime, or, where there is none that has threads, in one of our own.
+#[derive(Debug)]
+pub(super) struct Host(Option<Runtime>);
+
+impl Host {
+    /// Runs `work` to its end from outside or inside of a runtime, and keeps what it needs to go on.
+    fn run<T: Send + 'static>(work: impl Future<Output = StoreResult<T>> + Send + 'static) -> StoreResult<(Self, T)> {
+        if let Ok(handle) = Handle::try_current()
+            && handle.runtime_flavor() == RuntimeFlavor::MultiThread
+        {
+            return tokio::task::block_in_place(|| handle.block_on(work)).map(|done| (Self(None), done));
+        }
+        let no_threads = |error| StoreError::unavailable("no threads can be started for MongoDB", error);
+        let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("mongodb").enable_all().build().map_err(no_threads)?;
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        runtime.spawn(async move {
+            let _nobody_waits = tell.send(work.await);
+        });
+        let ended = |error| StoreError::unavailable("opening MongoDB came to no end", error);
+        let done = told.recv().map_err(ended).and_then(|outcome| outcome);
+        let host = Self(Some(runtime));
+        // A failure drops the runtime here: from inside of another that must not wait.
+        done.map(|done| (host, done))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl MongoStore {
+    /// Opens the database that the settings name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] when the settings cannot be meant, the data are of another backend or newer, or an index is in the
+    /// way; [`StoreError::Unavailable`] when the server does not answer within the configured seconds.
+    pub(in crate::store) fn open(storage: &Storage, clock: Clock) -> StoreResult<Self> {
+        let (settings, folder) = (storage.mongodb.clone(), storage.path.clone());
+        let (host, mut store) = Host::run(async move {
+            let Connection { client, database, writes_across } = connect::connect(&settings).await?;
+            let names = Names::new(&settings);
+            identify(&database, &names, &clock, &folder).await?;
+            indexes::ensure(&database, &names).await?;
+            let store = Self::over(client, database, names, clock, writes_across);
+            Ok(store)
+        })?;
+        store.host = Some(host);
+        Ok(store)
+    }
+}
+
+/// Sees to it that the database says whose it is, and is ours.
+async fn identify(database: &Database, names: &Names, clock: &Clock, folder: &Path) -> StoreResult<()> {
+    let name = names.of(Place::Meta);
+    let collection = database.collection::<mongodb::bson::Document>(&name);
+    let of_store = doc! { "_id": IDENTITY };
+    let found = collection.find_one(of_store.clone()).await.map_err(fault::unavailable)?;
+    let Some(found) = found else {
+        let new = doc! { "_id": IDENTITY, "backend": "mongodb", "schema": SCHEMA, "store": clock.uuid().to_string(), "createdAt": date(clock.now()) };
+        // Another process may do the same at this moment.
+        if let Err(error) = collection.insert_one(new).await
+            && !fault::is_duplicate(&error)
+        {
+            return Err(fault::unavailable(error));
+        }
+        warn_of_other_data(folder);
+        return Ok(());
+    };
+    let fields = Fields::new(&name, &found);
+    let backend = fields.text("backend")?;
+    let schema = fields.number("schema")?;
+    let reason = if backend != "mongodb" {
+        format!("the collection {name:?} says that its data belong to the backend {backend:?}; name another database or prefix")
+    } else if schema > SCHEMA {
+        format!(
+            "the database {:?} was written by a newer release (schema {schema}, this one knows {SCHEMA}); run that release, or restore a copy \
+             of before",
+            database.name()
+        )
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Unsupported { reason })
+}
+
+/// Whoever switches the setting over data of another backend begins empty: that is said once.
+fn warn_of_other_data(folder: &Path) {
+    for (backend, file) in [("sqlite", "scrubjay.db"), ("json", "store.json")] {
+        if folder.join(file).exists() {
+            tracing::warn!(
+                folder = %folder.display(),
+                "this MongoDB database was empty, while {file} holds data of the backend {backend}, which stay there; `scrubjay archive write` \
+                 under storage.backend = \"{backend}\" and `scrubjay archive read` under \"mongodb\" bring them over"
+            );
+        }
+    }
+}

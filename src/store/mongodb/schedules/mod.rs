@@ -1,0 +1,333 @@
+//! Schedules: a document each. What a run made lies in the person's head while it is under way, and in its own collection
+//! afterwards; how a run ended is read from there.
+
+mod row;
+mod runs;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use mongodb::bson::{Document, doc};
+
+use self::row::{Progress, Row, check_room, key};
+use super::MongoStore;
+use super::fault;
+use super::fields::{Fields, date};
+use super::lists::{List, ListHead};
+use super::names::Place;
+use super::shapes;
+use super::state::credits::Everybody;
+use super::state::{OpenState, State};
+use super::unit::Unit;
+use crate::domain::ids::{ConversationId, UserId};
+use crate::domain::schedule::{Schedule, ScheduleId};
+use crate::domain::turn::TurnState;
+use crate::store::{
+    Act, AddedSchedule, DueSchedule, DueSchedules, Fired, Firing, NewSchedule, Run, RunKind, ScheduleChange, ScheduleFilter, Schedules,
+    StoreError, StoreResult,
+};
+
+/// What is missing, when it is.
+const SCHEDULE: &str = "the schedule";
+
+/// Finished schedules that a person keeps; older ones make room.
+const FINISHED_KEPT: usize = 50;
+
+/// How long a schedule with a damaged document is left alone.
+const PARKED: Duration = Duration::from_mins(1);
+
+impl MongoStore {
+    /// A person's schedules, by their numbers.
+    async fn load_schedules(&self, user: UserId, head: ListHead) -> StoreResult<Vec<Row>> {
+        let mut rows = Vec::new();
+        if head.revision > 0 {
+            let collection = self.collection(Place::Schedules);
+            let add = |document: &Document| {
+                rows.push(Row::from_document(collection.name(), document)?);
+                Ok(())
+            };
+            self.each(&collection, doc! { "user": user.to_string() }, add).await?;
+        }
+        Ok(rows)
+    }
+
+    async fn load_schedule(&self, user: UserId, id: i64) -> StoreResult<Option<Row>> {
+        let collection = self.collection(Place::Schedules);
+        let found = collection.find_one(key(user, id)).await.map_err(fault::unavailable)?;
+        found.map(|document| Row::from_document(collection.name(), &document)).transpose()
+    }
+
+    /// How far the last runs of schedules have come: of what is under way the person's state knows, of the rest its collections.
+    async fn progress(&self, state: &State, rows: &[Row]) -> StoreResult<HashMap<i64, Progress>> {
+        let mut found: HashMap<i64, Progress> = HashMap::new();
+        let (mut turns, mut outbounds) = (Vec::new(), Vec::new());
+        for row in rows {
+            let progress = found.entry(row.id).or_default();
+            let Some(last) = &row.last else { continue };
+            if let Some(id) = last.turn {
+                match state.turns.iter().find(|turn| turn.id == id) {
+                    Some(turn) => {
+                        let open = if turn.state == OpenState::Open { TurnState::Open } else { TurnState::Begun };
+                        progress.turn = Some((open, turn.refusal, turn.error.clone()));
+                    }
+                    None => turns.push(id.to_string()),
+                }
+            }
+            if let Some(id) = last.outbound {
+                match state.outgoing.iter().find(|message| message.id == id) {
+                    Some(message) => progress.outbound = Some((message.state, message.error.clone())),
+                    None => outbounds.push(id.to_string()),
+                }
+            }
+        }
+        if !turns.is_empty() {
+            let collection = self.collection(Place::Turns);
+            let mut cursor = collection.find(doc! { "_id": { "$in": turns } }).await.map_err(fault::unavailable)?;
+            while cursor.advance().await.map_err(fault::unavailable)? {
+                let document = cursor.deserialize_current().map_err(fault::unavailable)?;
+                let turn = shapes::past_turn_from(collection.name(), &document)?;
+                for row in rows.iter().filter(|row| row.last.as_ref().is_some_and(|last| last.turn == Some(turn.id))) {
+                    found.entry(row.id).or_default().turn = Some((turn.state, turn.refusal, turn.error.clone()));
+                }
+            }
+        }
+        if !outbounds.is_empty() {
+            let collection = self.collection(Place::Outbox);
+            let mut cursor = collection.find(doc! { "_id": { "$in": outbounds } }).await.map_err(fault::unavailable)?;
+            while cursor.advance().await.map_err(fault::unavailable)? {
+                let document = cursor.deserialize_current().map_err(fault::unavailable)?;
+                let (_user, message) = shapes::outgoing_from(collection.name(), &document)?;
+                for row in rows.iter().filter(|row| row.last.as_ref().is_some_and(|last| last.outbound == Some(message.id))) {
+                    found.entry(row.id).or_default().outbound = Some((message.state, message.error.clone()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Schedules as the port has them.
+    async fn shown(&self, state: &State, rows: &[Row]) -> StoreResult<Vec<Schedule>> {
+        let progress = self.progress(state, rows).await?;
+        let none = Progress::default();
+        Ok(rows.iter().map(|row| row.schedule(progress.get(&row.id).unwrap_or(&none))).collect())
+    }
+
+    async fn shown_one(&self, state: &State, row: &Row) -> StoreResult<Schedule> {
+        let mut shown = self.shown(state, std::slice::from_ref(row)).await?;
+        shown.pop().ok_or(StoreError::NotFound { what: SCHEDULE })
+    }
+
+    /// Fires a schedule, trying again while others change the same person.
+    async fn fire(&self, firing: &Firing, counted: &mut Option<Everybody>) -> StoreResult<Fired> {
+        let mut attempts = self.unit(firing.user_id).await;
+        loop {
+            let mut unit = match attempts.begin().await {
+                Err(StoreError::NotFound { .. }) => return runs::of_nobody(firing),
+                other => other?,
+            };
+            let fired = unit.fire(firing, counted).await?;
+            if unit.commit().await? {
+                return Ok(fired);
+            }
+        }
+    }
+
+    /// Leaves a schedule alone for a while whose document is damaged, and says so: it must not keep everybody else waiting.
+    async fn park_schedule(&self, document: &Document, damage: &StoreError) -> StoreResult<()> {
+        tracing::error!(damage = %damage, "a schedule's document holds what cannot be there; it is left alone for a minute");
+        let Some(id) = document.get("_id") else { return Ok(()) };
+        let later = doc! { "$set": { "nextRun": date(self.now().after(PARKED)) } };
+        self.collection(Place::Schedules).update_one(doc! { "_id": id }, later).await.map_err(fault::unavailable)?;
+        Ok(())
+    }
+}
+
+impl Unit<'_> {
+    /// Writes a schedule as it is.
+    fn write_schedule(&mut self, row: &Row) {
+        self.draft.put(Place::Schedules, key(row.user, row.id), row.document());
+    }
+
+    /// The schedules have changed.
+    fn schedules_changed(&mut self, last: i64) {
+        self.draft.state.list_changed(List::Schedules, last);
+    }
+
+    /// Makes a schedule, unless an equal one is on.
+    pub(super) async fn add_schedule(
+        &mut self,
+        new: &NewSchedule,
+        conversation_id: Option<ConversationId>,
+        limit: usize,
+    ) -> StoreResult<AddedSchedule> {
+        let head = self.draft.state.lists.schedules;
+        self.apply_staged().await?;
+        let mut held = self.store.load_schedules(self.draft.user_id, head).await?;
+        if let Some(equal) = held.iter().find(|row| row.enabled && !row.finished && row.is_equal(new)) {
+            let schedule = self.store.shown_one(&self.draft.state, equal).await?;
+            return Ok(AddedSchedule { schedule, is_new: false });
+        }
+        check_room(&held, limit)?;
+        let mut row = Row::new(self.draft.user_id, head.last + 1, new, self.draft.now);
+        row.conversation_id = conversation_id;
+        self.write_schedule(&row);
+        self.schedules_changed(row.id);
+        held.retain(|row| row.finished);
+        held.sort_by_key(|row| std::cmp::Reverse((row.updated_at, row.id)));
+        for old in held.iter().skip(FINISHED_KEPT) {
+            self.draft.delete(Place::Schedules, key(old.user, old.id));
+        }
+        Ok(AddedSchedule { schedule: row.schedule(&Progress::default()), is_new: true })
+    }
+
+    /// Changes a schedule that is as it was read.
+    async fn change_schedule(&mut self, id: ScheduleId, revision: i64, changes: &[ScheduleChange], limit: usize) -> StoreResult<Schedule> {
+        let head = self.draft.state.lists.schedules;
+        let held = self.store.load_schedules(self.draft.user_id, head).await?;
+        let found = held.iter().find(|row| row.id == id.0).ok_or(StoreError::NotFound { what: SCHEDULE })?;
+        if found.revision != revision {
+            return Err(StoreError::Conflict { reason: "the schedule was changed meanwhile; read it again".to_owned() });
+        }
+        let mut row = found.clone();
+        for change in changes {
+            row.apply(change);
+        }
+        if found.finished && !row.finished {
+            check_room(&held, limit)?;
+        }
+        row.revision += 1;
+        row.updated_at = self.draft.now;
+        self.write_schedule(&row);
+        self.schedules_changed(head.last);
+        self.store.shown_one(&self.draft.state, &row).await
+    }
+
+    /// Deletes a schedule.
+    pub(super) async fn delete_schedule(&mut self, id: ScheduleId) -> StoreResult<()> {
+        let user = self.draft.user_id;
+        self.apply_staged().await?;
+        self.store.load_schedule(user, id.0).await?.ok_or(StoreError::NotFound { what: SCHEDULE })?;
+        self.draft.delete(Place::Schedules, key(user, id.0));
+        let last = self.draft.state.lists.schedules.last;
+        self.schedules_changed(last);
+        Ok(())
+    }
+}
+
+/// A person who does not exist has no schedule either.
+fn of_nobody<T>(outcome: StoreResult<T>) -> StoreResult<T> {
+    match outcome {
+        Err(StoreError::NotFound { what: "the person" }) => Err(StoreError::NotFound { what: SCHEDULE }),
+        other => other,
+    }
+}
+
+#[async_trait]
+impl Schedules for MongoStore {
+    async fn add_schedule(&self, user_id: UserId, new: NewSchedule, limit: usize) -> StoreResult<AddedSchedule> {
+        let mut attempts = self.unit(user_id).await;
+        loop {
+            let mut unit = attempts.begin().await?;
+            let added = unit.add_schedule(&new, new.conversation_id, limit).await?;
+            if unit.commit().await? {
+                return Ok(added);
+            }
+        }
+    }
+
+    async fn find_schedule(&self, user_id: UserId, id: ScheduleId) -> StoreResult<Option<Schedule>> {
+        self.settle(user_id).await?;
+        let Some(head) = self.load(user_id).await? else { return Ok(None) };
+        match self.load_schedule(user_id, id.0).await? {
+            Some(row) => self.shown_one(&head.state, &row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn list_schedules(&self, user_id: UserId, filter: ScheduleFilter) -> StoreResult<Vec<Schedule>> {
+        let (_head, mut rows) = self.read_list(user_id, List::Schedules, |head| self.load_schedules(user_id, head)).await?;
+        if filter == ScheduleFilter::Upcoming {
+            rows.retain(|row| row.next_run.is_some());
+            rows.sort_by_key(|row| (row.next_run, row.id));
+        }
+        match self.load(user_id).await? {
+            Some(head) => self.shown(&head.state, &rows).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn change_schedule(
+        &self,
+        user_id: UserId,
+        id: ScheduleId,
+        revision: i64,
+        changes: Vec<ScheduleChange>,
+        limit: usize,
+    ) -> StoreResult<Schedule> {
+        let mut attempts = self.unit(user_id).await;
+        loop {
+            let mut unit = of_nobody(attempts.begin().await)?;
+            let changed = unit.change_schedule(id, revision, &changes, limit).await?;
+            if unit.commit().await? {
+                return Ok(changed);
+            }
+        }
+    }
+
+    async fn delete_schedule(&self, user_id: UserId, id: ScheduleId) -> StoreResult<()> {
+        let mut attempts = self.unit(user_id).await;
+        loop {
+            let mut unit = of_nobody(attempts.begin().await)?;
+            unit.delete_schedule(id).await?;
+            if unit.commit().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn list_due_schedules(&self, limit: usize) -> StoreResult<DueSchedules> {
+        let now = self.now();
+        let collection = self.collection(Place::Schedules);
+        let until = doc! { "nextRun": { "$lte": date(now) } };
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let found = collection.find(until).sort(doc! { "nextRun": 1 }).limit(most);
+        let mut cursor = found.await.map_err(fault::unavailable)?;
+        let mut due = Vec::new();
+        while cursor.advance().await.map_err(fault::unavailable)? {
+            let document = cursor.deserialize_current().map_err(fault::unavailable)?;
+            match Row::from_document(collection.name(), &document) {
+                Err(damage) => self.park_schedule(&document, &damage).await?,
+                Ok(row) => {
+                    // What a dead process staged may have moved it on.
+                    self.settle(row.user).await?;
+                    let Some(head) = self.load(row.user).await? else { continue };
+                    let Some(row) = self.load_schedule(row.user, row.id).await? else { continue };
+                    if row.next_run.is_some_and(|next| next <= now) {
+                        let schedule = self.shown_one(&head.state, &row).await?;
+                        due.push(DueSchedule { schedule, user: head.state.user(row.user) });
+                    }
+                }
+            }
+        }
+        let later = collection.find_one(doc! { "nextRun": { "$gt": date(now) } }).sort(doc! { "nextRun": 1 });
+        let later = later.projection(doc! { "nextRun": 1 }).await.map_err(fault::unavailable)?;
+        let next_due = match &later {
+            Some(document) => Fields::new(collection.name(), document).find_moment("nextRun")?,
+            None => None,
+        };
+        Ok(DueSchedules { due, next_due })
+    }
+
+    async fn fire_schedule(&self, firing: Firing) -> StoreResult<Fired> {
+        let mut counted = None;
+        let fired = self.fire(&firing, &mut counted).await;
+        let made_turn = matches!(&fired, Ok(Fired::Done { .. }));
+        if let (false, Some(Everybody::Counted), Act::Run(Run { kind: RunKind::Remind { limits, .. }, .. })) =
+            (made_turn, counted, &firing.act)
+        {
+            self.uncount_for_everybody(limits).await?;
+        }
+        fired
+    }
+}
