@@ -31,7 +31,7 @@ pub(crate) fn fresh_folder(name: &str) -> PathBuf {
     folder
 }
 
-/// The settings of every bench, written into `folder`: the fakes as model and carrier, everybody let in, no daily limits, and
+/// The settings of every bench, written into `folder`: the fakes as model and carrier, everybody let in, no daily limits, no pace, and
 /// each text its own turn, which is the costliest way. All else is as shipped.
 pub(crate) fn configure(folder: &Path, fakes: SocketAddr) {
     let text = format!(
@@ -40,6 +40,7 @@ pub(crate) fn configure(folder: &Path, fakes: SocketAddr) {
          [people]\nadmission = \"open\"\n\
          [conversations]\ndebounce_ms = 0\n\
          [limits]\nturns_per_day = 0\nturns_per_day_all = 0\n\
+         [mcp]\ncalls_per_minute = 0\n\
          [catch_up]\nminutes = 0\n\
          [endpoints.openAI]\nbase_url = \"http://{fakes}/v1\"\napi_key = \"sk-bench-0123456789abcdef0123456789abcdef\"\n\
          default_model = \"bench-model\"\n\

@@ -308,3 +308,28 @@ pub fn explain_signature(
     }
     twilio::explain_signature(&settings.twilio, url, signature, body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_name_is_that_of_the_gateway_that_opens_first() {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let twilio = "gateways.twilio.account_sid = \"AC00000000000000000000000000000000\"\n\
+                      gateways.twilio.auth_token = \"0123456789abcdef0123456789abcdef\"\n";
+        let simulator = "gateways.simulator.enabled = true\n";
+        for (text, expected) in [
+            (String::new(), None),
+            (simulator.to_owned(), Some(simulator::NAME)),
+            (twilio.to_owned(), Some(twilio::NAME)),
+            (format!("{twilio}{simulator}"), Some(twilio::NAME)),
+            ("gateways.twilio.account_sid = \"AC00000000000000000000000000000000\"".to_owned(), None),
+        ] {
+            let config = Config::from_toml(&text).unwrap();
+            let opened = open(&config, &Clock::system()).unwrap();
+            let first = opened.gateways.iter().next().map(|gateway| gateway.name());
+            assert_eq!((first_name(&config.gateways), first), (expected, expected), "{text}");
+        }
+    }
+}

@@ -34,8 +34,18 @@ pub(super) fn published(schema: &JsonObject) -> JsonObject {
     each_schema(&mut schema, &mut |schema| {
         schema.remove(ALIASES);
         schema.remove(KEEP_NULL);
+        one_type_each(schema);
     });
     schema
+}
+
+/// Several types as several branches of one type each: clients that translate schemas into a language without lists of types refuse a
+/// tool for them, or drop what they say.
+fn one_type_each(schema: &mut JsonObject) {
+    let Some(Value::Array(kinds)) = schema.get("type") else { return };
+    let branches: Vec<Value> = kinds.iter().map(|kind| Value::Object(Map::from_iter([("type".to_owned(), kind.clone())]))).collect();
+    schema.remove("type");
+    schema.insert("anyOf".to_owned(), branches.into());
 }
 
 fn of<T: JsonSchema>(settings: SchemaSettings) -> JsonObject {
@@ -182,7 +192,7 @@ mod tests {
                 "properties": {
                     "query": {"type": "string", "description": "Which, exactly."},
                     "maxResults": {"type": "integer", "minimum": 1, "maximum": 5, "description": "At most."},
-                    "due": {"type": ["string", "null"]},
+                    "due": {"anyOf": [{"type": "string"}, {"type": "null"}]},
                     "kind": {"type": "string", "enum": ["first", "second"]},
                     "inner": {"type": "array", "items": {"type": "object", "properties": {"title": {"type": "string"}}}},
                 },

@@ -174,6 +174,34 @@ async fn no_tool_of_ours_takes_a_person_or_a_number() {
     assert!(seen >= 25, "{seen} tools");
 }
 
+/// Lists of types are legal and refused by clients that translate schemas for other models, as the MCP Inspector's `--strict` tells.
+#[tokio::test]
+async fn no_schema_of_ours_has_a_list_of_types() {
+    let stage = stage(|_| {}).await;
+    let context = scrubjay::service::tools::ToolContext { user_id: stage.bench.clock.user_id(), conversation_id: None };
+    let (mut seen, mut nullable) = (0, 0);
+    for set in &stage.bench.app.tools {
+        for tool in set.definitions(&context).await.iter() {
+            let schemas = [Some(&tool.input_schema), tool.output_schema.as_ref()];
+            for schema in schemas.into_iter().flatten() {
+                seen += 1;
+                let schema = Value::Object((**schema).clone());
+                assert!(!has_list_of_types(&schema), "{}: {schema}", tool.name);
+                nullable += schema.to_string().matches(r#"{"type":"null"}"#).count();
+            }
+        }
+    }
+    assert!(seen >= 50 && nullable >= 2, "{seen} schemas, {nullable} of them take null");
+}
+
+fn has_list_of_types(schema: &Value) -> bool {
+    match schema {
+        Value::Object(object) => object.get("type").is_some_and(Value::is_array) || object.values().any(has_list_of_types),
+        Value::Array(list) => list.iter().any(has_list_of_types),
+        _ => false,
+    }
+}
+
 fn property_names(schema: &Value, names: &mut Vec<String>) {
     match schema {
         Value::Object(object) => {
