@@ -17,10 +17,12 @@ mod cursor;
 mod graph;
 mod inbox;
 mod jobs;
+mod keeping;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 mod outbox;
 mod people;
+pub mod record;
 mod schedules;
 mod sqlite;
 mod steps;
@@ -46,6 +48,7 @@ pub use inbox::{
     Receipt,
 };
 pub use jobs::{JobFilter, Jobs};
+pub use keeping::{Keeping, Snapshot, Whose};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
 pub use people::{NewAccount, People};
 pub use schedules::{
@@ -285,7 +288,7 @@ macro_rules! store_of {
     };
 }
 
-store_of!(Inbox, Turns, Outbox, People, Conversations, Jobs, Schedules, Todos, Tokens, Graph, Summaries, Steps, Upkeep);
+store_of!(Inbox, Turns, Outbox, People, Conversations, Jobs, Schedules, Todos, Tokens, Graph, Summaries, Steps, Upkeep, Keeping);
 
 /// A store that is open.
 pub type SharedStore = Arc<dyn Store>;
@@ -307,18 +310,40 @@ pub fn exists(settings: &Storage) -> bool {
     }
 }
 
+/// What a store is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Everything but restoring.
+    Use,
+    /// To restore an archive into it, from the beginning or from where that was interrupted.
+    Restore,
+}
+
 /// Opens the store that the settings name. It blocks while files are checked and migrated; threads of its own do the rest.
 ///
 /// # Errors
-/// [`StoreError::Unsupported`] when this build lacks the backend or the data is another's or newer; [`StoreError::Corrupt`] when
+/// [`StoreError::Unsupported`] when this build lacks the backend, the data is another's or newer, or an archive is being restored
+/// into it; [`StoreError::Corrupt`] when
 /// it is damaged; [`StoreError::Unavailable`] when it cannot be reached.
 pub fn open(storage: &Storage, clock: Clock) -> StoreResult<SharedStore> {
+    open_for(storage, clock, Purpose::Use)
+}
+
+/// Opens the store that the settings name to restore an archive into it, also where that was begun before.
+///
+/// # Errors
+/// As [`open`] says.
+pub fn open_to_restore(storage: &Storage, clock: Clock) -> StoreResult<SharedStore> {
+    open_for(storage, clock, Purpose::Restore)
+}
+
+fn open_for(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<SharedStore> {
     let missing = |name: &str| {
         let reason = format!("storage.backend = {name:?} is not in this release, which has: {}", BACKENDS.join(", "));
         Err(StoreError::Unsupported { reason })
     };
     match storage.backend {
-        Backend::Sqlite => Ok(Arc::new(sqlite::SqliteStore::open(storage, clock)?)),
+        Backend::Sqlite => Ok(Arc::new(sqlite::SqliteStore::open(storage, clock, purpose)?)),
         Backend::Json => missing("json"),
         #[cfg(feature = "mongodb")]
         Backend::MongoDb => Ok(Arc::new(mongodb::MongoStore::open(storage, clock)?)),

@@ -19,6 +19,7 @@ mod outbox;
 mod people;
 mod port;
 mod readers;
+mod records;
 mod rows;
 mod schedule_runs;
 mod schedules;
@@ -38,6 +39,7 @@ mod upkeep;
 mod values;
 mod writer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +52,7 @@ use self::fault::Outcome;
 use self::open::Access;
 use self::readers::Readers;
 use self::writer::{Unit, Urgency, Writer};
-use super::{StoreError, StoreResult, cursor};
+use super::{Purpose, StoreError, StoreResult, cursor};
 use crate::clock::Clock;
 use crate::config::sections;
 
@@ -63,6 +65,7 @@ const IN_QUEUE: Duration = Duration::from_secs(10);
 /// Dropping it finishes what was submitted and ends its threads, like [`close`](super::Upkeep::close).
 pub(super) struct SqliteStore {
     clock: Clock,
+    file: PathBuf,
     progress: Arc<Progress>,
     checks: Checks,
     writer: Arc<Writer>,
@@ -72,17 +75,19 @@ pub(super) struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the file in `storage.path`, making it where it is missing.
-    pub(super) fn open(storage: &sections::Storage, clock: Clock) -> StoreResult<Self> {
+    pub(super) fn open(storage: &sections::Storage, clock: Clock, purpose: Purpose) -> StoreResult<Self> {
         let cache = storage.sqlite.cache_mib;
         let file = open::prepare(&storage.path, cache, migrate::MIGRATIONS)?;
+        open::check_purpose(&file, purpose)?;
         let progress = Arc::new(Progress::default());
         let to_write = open::connect(&file, Access::Write, cache)?;
         let to_checkpoint = open::connect(&file, Access::Checkpoint, 1)?;
         let readers = Readers::start(&file, storage.sqlite.readers, cache)?;
-        let writer = Writer::start(to_write, file, clock.clone(), Arc::clone(&progress))?;
+        let writer = Writer::start(to_write, file.clone(), clock.clone(), Arc::clone(&progress))?;
         let checkpointer = Checkpointer::start(to_checkpoint, Arc::clone(&progress))?;
         Ok(Self {
             clock,
+            file,
             progress,
             checks: Checks::default(),
             writer: Arc::new(writer),

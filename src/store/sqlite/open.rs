@@ -10,8 +10,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::fault::{Fault, Outcome, explain};
-use super::migrate;
-use crate::store::{StoreError, StoreResult};
+use super::{migrate, records};
+use crate::store::{Purpose, StoreError, StoreResult};
 
 /// How long another process's lock on the file is waited for.
 pub(super) const WAIT: Duration = Duration::from_secs(5);
@@ -28,13 +28,15 @@ pub(super) enum Access {
     Read,
     /// The one that moves the log into the file. What it waits for it waits for with the write lock in hand, so not for long.
     Checkpoint,
+    /// One that reads everything, sorted, and may need much room for that.
+    Snapshot,
 }
 
 impl Access {
     /// How long it waits for others.
     const fn patience(self) -> Duration {
         match self {
-            Self::Write | Self::Read => WAIT,
+            Self::Write | Self::Read | Self::Snapshot => WAIT,
             Self::Checkpoint => Duration::from_millis(25),
         }
     }
@@ -87,7 +89,7 @@ pub(super) fn connect(file: &Path, access: Access, cache_mib: u32) -> StoreResul
 fn set_up(file: &Path, access: Access, cache_mib: u32) -> rusqlite::Result<Connection> {
     let mode = match access {
         Access::Write | Access::Checkpoint => OpenFlags::SQLITE_OPEN_READ_WRITE,
-        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Read | Access::Snapshot => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
     // Each connection stays on one thread, so SQLite's own locking of it is left out.
     let mut db = Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -109,7 +111,10 @@ fn set_up(file: &Path, access: Access, cache_mib: u32) -> rusqlite::Result<Conne
     db.pragma_update(None, "mmap_size", 0)?;
     db.pragma_update(None, "trusted_schema", false)?;
     db.pragma_update(None, "cache_size", -i64::from(cache_mib.max(1)) * 1024)?;
-    if access != Access::Read {
+    if access == Access::Snapshot {
+        db.pragma_update(None, "temp_store", "FILE")?;
+    }
+    if matches!(access, Access::Write | Access::Checkpoint) {
         db.pragma_update(None, "foreign_keys", true)?;
         db.pragma_update(None, "synchronous", "FULL")?;
         // What is deleted is overwritten: forgetting is meant.
@@ -138,6 +143,22 @@ fn bring_up_to_date(db: &Connection, file: &Path, migrations: &[&str]) -> Outcom
         metrics::counter!("endpoint_redirected_total").increment(rows as u64);
     }
     Ok(())
+}
+
+/// A store that is being restored from an archive is opened for nothing else: it holds a part of what it will.
+pub(super) fn check_purpose(file: &Path, purpose: Purpose) -> StoreResult<()> {
+    let db = connect(file, Access::Read, 1)?;
+    let archive = records::being_restored(&db).map_err(|error| explain(error, file))?;
+    match (archive, purpose) {
+        (Some(archive), Purpose::Use) => {
+            let reason = format!(
+                "{} is being restored from an archive ({archive}) and holds a part of it so far; go on with `scrubjay archive read`",
+                file.display()
+            );
+            Err(StoreError::Unsupported { reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn version(db: &Connection) -> rusqlite::Result<u32> {

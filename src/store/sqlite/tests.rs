@@ -35,7 +35,7 @@ fn opened(folder: &tempfile::TempDir) -> SqliteStore {
             connections: 8,
         },
     };
-    SqliteStore::open(&storage, Clock::set_to(NOON)).unwrap()
+    SqliteStore::open(&storage, Clock::set_to(NOON), Purpose::Use).unwrap()
 }
 
 /// A write that has begun and goes on until told to end.

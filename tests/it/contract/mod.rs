@@ -7,6 +7,7 @@ mod accepting;
 mod accounts;
 mod changes;
 mod consent;
+mod contents;
 mod conversations;
 mod credits;
 mod deliveries;
@@ -19,6 +20,7 @@ mod graph_model;
 mod interleavings;
 mod isolation;
 mod jobs;
+mod keeping;
 mod left_over;
 mod listings;
 mod quota_races;
@@ -177,6 +179,13 @@ contract! {
         one_of_sixteen_gets_the_last_observation_and_the_last_relation,
         one_of_sixteen_gets_the_last_item,
         one_of_sixteen_gets_the_last_schedule,
+    }
+    keeping {
+        whatever_a_store_holds_comes_out_and_goes_into_another,
+        one_persons_records_are_those_of_the_whole,
+        a_snapshot_is_of_one_moment,
+        restoring_goes_on_where_it_was_interrupted,
+        only_an_empty_store_is_restored_into_and_what_contradicts_is_refused,
     }
     listings {
         texts_of_every_kind_come_back_as_they_were,

@@ -97,7 +97,7 @@ fn observation_of(db: &Connection, entity: i64, text: &str) -> Outcome<Option<i6
 }
 
 /// A part of a text's hash: two texts that share it are told apart by themselves.
-fn digest(text: &str) -> i64 {
+pub(super) fn digest(text: &str) -> i64 {
     let hash = Sha256::digest(text.as_bytes());
     hash.iter().take(8).fold(0, |number, byte| (number << 8) | i64::from(*byte))
 }

@@ -1,0 +1,16 @@
+//! Rows as portable records, and records as rows.
+//!
+//! [`tables`] says which table holds a kind and what its columns are in a record; everything else follows from that: there is no
+//! SQL a kind. A column that no table here names fails a test.
+
+mod port;
+mod put;
+mod read;
+mod shape;
+mod snapshot;
+mod statements;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub(super) use port::being_restored;
