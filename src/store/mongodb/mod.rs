@@ -40,6 +40,7 @@ mod head;
 mod inbox;
 mod indexes;
 mod jobs;
+mod keeping;
 mod lanes;
 mod lists;
 mod names;
