@@ -76,12 +76,12 @@ async fn open(config: &Arc<Config>, account: AccountName, opener: Opener, stop: 
         complain(&format!("error: {reason}"));
         reason
     };
-    let opened = while_locked(stop, async || {
+    let trying = while_locked(stop, async || {
         let (config, clock) = (Arc::clone(config), clock.clone());
         let opening = tokio::task::spawn_blocking(move || Toolbox::open(&config, &clock));
         opening.await.unwrap_or_else(|panic| Err(StoreError::unavailable("opening it broke; the lines above say where", panic)))
     });
-    let toolbox = match opened.await {
+    let toolbox = match trying.await {
         Ok(toolbox) => toolbox,
         Err(error) => {
             opener.done(Err(failed(format!("the store could not be opened: {error}"))));

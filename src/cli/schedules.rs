@@ -57,7 +57,7 @@ async fn list(args: &Wanted, app: &App) -> anyhow::Result<()> {
         None => Vec::new(),
     };
     schedules.retain(|schedule| args.all || !schedule.finished);
-    let Page { items, next } = part(schedules, args.list.page())?;
+    let Page { items, next } = part(schedules, &args.list.page())?;
     let rows: Vec<Row> =
         items.iter().map(|schedule| Row { shape: ScheduleShape::from(schedule), rule: schedule.when.to_string() }).collect();
     let headings = ["ID", "NEXT RUN", "RULE", "ZONE", "MODE", "RUNS", "FAILED", "LAST RESULT", "NAME"];
@@ -78,7 +78,7 @@ async fn list(args: &Wanted, app: &App) -> anyhow::Result<()> {
 }
 
 /// A page of a person's schedules. There are few, so the store gives them at once, by their numbers; a cursor is the last one shown.
-fn part(mut schedules: Vec<Schedule>, page: PageRequest) -> Result<Page<Schedule>, StoreError> {
+fn part(mut schedules: Vec<Schedule>, page: &PageRequest) -> Result<Page<Schedule>, StoreError> {
     if let Some(cursor) = &page.cursor {
         let after: i64 = cursor.parse().map_err(|_no_number| StoreError::InvalidCursor)?;
         schedules.retain(|schedule| schedule.id.0 > after);

@@ -211,7 +211,7 @@ impl From<NotLetIn> for Refusal {
 impl From<BodyError> for Refusal {
     fn from(unread: BodyError) -> Self {
         match unread {
-            BodyError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the message is longer than {} bytes", LONGEST)),
+            BodyError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the message is longer than {LONGEST} bytes")),
             BodyError::TooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, "the message did not arrive in time"),
             BodyError::Broken => Self::new(StatusCode::BAD_REQUEST, "the message broke off"),
         }

@@ -162,7 +162,6 @@ fn last_cause(said: &str) -> Option<&str> {
     cause.get(..end).map(str::trim).filter(|cause| !cause.is_empty())
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -87,7 +87,7 @@ pub(super) async fn a_turn_that_dies_is_charged_once_for_what_its_steps_cost(f: 
     f.store.release_turn(&turn.lease, dead()).await.unwrap();
     assert_eq!((balance(&f, &turn).await, charge(&f, &turn).await), (Some(Credits(70)), Credits(30)), "once");
 
-    let later = f.clock.now().after(std::time::Duration::from_secs(60));
+    let later = f.clock.now().after(std::time::Duration::from_mins(1));
     f.store.replay_job(turn.user.id, JobId::Reply(turn.lease.turn_id), later).await.unwrap();
     let turn = f.lease_one().await;
     reserve(&f, &turn, 60).await;

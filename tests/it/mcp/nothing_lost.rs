@@ -175,8 +175,8 @@ async fn twenty_kills_lose_nothing_that_was_acknowledged_and_leave_no_file_behin
     let (mut acknowledged, mut sent) = (BTreeSet::new(), 0);
     for round in 0..20 {
         let mut writing = Writing::begin(&home);
-        let last = sent + usize::try_from(chance.between(20, 120)).unwrap();
-        while sent < last {
+        let end = sent + usize::try_from(chance.between(20, 120)).unwrap();
+        while sent < end {
             writing.write(sent, IN_FLIGHT);
             sent += 1;
         }
