@@ -27,6 +27,7 @@ mod schedules;
 mod sqlite;
 mod steps;
 mod summaries;
+pub(crate) mod todo_document;
 mod todos;
 mod tokens;
 mod turns;

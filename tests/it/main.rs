@@ -25,6 +25,8 @@ mod http_scopes;
 mod http_webhook;
 mod mcp;
 mod memory_tools;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 mod outside;
 mod papers;
 mod schedule_tools;

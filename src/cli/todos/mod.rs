@@ -1,13 +1,10 @@
 //! `todos`: a person's list, shown, taken in and given out.
 
-mod document;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
-use self::document::Document;
 use super::context::{Context, Missing};
 use super::output::{ListArgs, Output, complain};
 use super::person::{self, Whose};
@@ -16,6 +13,7 @@ use crate::app::App;
 use crate::domain::ids::UserId;
 use crate::domain::todo::TodoState;
 use crate::service::todos::{TodoError, Wanted};
+use crate::store::todo_document::Document;
 use crate::store::{Page, PageRequest};
 use crate::toolset::todo::TodoShape;
 

@@ -55,6 +55,7 @@ mod staged;
 mod state;
 mod steps;
 mod summaries;
+mod takeover;
 mod threads;
 mod todos;
 mod tokens;

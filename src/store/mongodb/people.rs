@@ -24,11 +24,11 @@ impl MongoStore {
         let mut word = None;
         if let Some(phone) = phone {
             word = self.find_word(phone).await?;
-            if let Some((user_id, person)) = self.find_in_librechat(phone).await? {
-                let mut state = State::of(person, self.now());
+            if let Some((user_id, mut state)) = self.find_in_librechat(phone).await? {
                 state.word = word;
-                state.more_threads = true;
-                return Ok(self.unit_of_new(user_id, state));
+                let mut unit = self.unit_of_new(user_id, state);
+                unit.draft.show_person();
+                return Ok(unit);
             }
         }
         let username = self.free_username(&State::username_for(phone)).await?;

@@ -6,7 +6,7 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::fields::{Fields, date, maybe_date, moment, object_id, plain};
+use super::fields::{Fields, date, maybe_date, object_id, plain};
 use super::staged::binary;
 use super::state::ending::Ending;
 use super::state::{Outgoing, State, StepState, Text, Thread, Turn, Word};
@@ -98,6 +98,7 @@ pub(super) fn conversation_document(user_id: UserId, thread: &Thread) -> (Docume
     }
     let mut insert = doc! {
         "title": &thread.title,
+        "_meiliIndex": false,
         "metadata.source": &thread.source,
         "metadata.createdBy": "sms-system",
         "createdAt": date(thread.created_at),
@@ -160,6 +161,8 @@ pub(super) fn message_document(message: &Message, place: &Place) -> (Document, D
         "error": message.error,
         "createdAt": date(message.created_at),
         "updatedAt": date(message.updated_at),
+        // LibreChat's search has not seen it as it is now.
+        "_meiliIndex": false,
         "turnId": message.turn_id.to_string(),
         "slot": place.slot,
         "entry": place.entry,
@@ -430,9 +433,4 @@ pub(super) fn outgoing_from(collection: &str, document: &Document) -> StoreResul
 pub(super) fn outbound_from(collection: &str, document: &Document) -> StoreResult<OutboundMessage> {
     let (user_id, message) = outgoing_from(collection, document)?;
     Ok(message.message(user_id))
-}
-
-/// When something happened, as a listing sorts it.
-pub(super) const fn millis(document_date: mongodb::bson::DateTime) -> i64 {
-    moment(document_date).as_millis()
 }

@@ -4,17 +4,16 @@ use mongodb::bson::doc;
 
 use super::MongoStore;
 use super::fault;
-use super::fields::{Fields, date};
+use super::fields::date;
 use super::names::Place;
 use super::shapes;
+use super::state::Word;
 use super::state::consent::word_after;
-use super::state::{Person, Word};
 use super::unit::Apply;
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
-use crate::domain::user::Preferences;
-use crate::store::{Consent, StoreError, StoreResult};
+use crate::store::{Consent, StoreResult};
 
 impl MongoStore {
     /// Whether that number has opted out: as its person's head says, else as is kept of the number alone.
@@ -88,32 +87,5 @@ impl MongoStore {
             username = format!("{wanted}_{suffix}");
         }
         Ok(username)
-    }
-
-    /// The account that LibreChat, or an earlier program, has for a number.
-    pub(super) async fn find_in_librechat(&self, phone: &PhoneNumber) -> StoreResult<Option<(UserId, Person)>> {
-        let collection = self.collection(Place::Users);
-        let either = doc! { "$or": [{ "phoneNumber": phone.as_str() }, { "metadata.phoneNumber": phone.as_str() }] };
-        let found = collection.find_one(either).sort(doc! { "createdAt": 1, "_id": 1 }).await.map_err(fault::unavailable)?;
-        let Some(document) = found else { return Ok(None) };
-        let fields = Fields::new(collection.name(), &document);
-        let created_at = fields.find_moment("createdAt")?.unwrap_or_else(|| self.now());
-        let text = |name: &str| Ok::<_, StoreError>(fields.find_text(name)?.unwrap_or_default().to_owned());
-        let person = Person {
-            phone: Some(phone.clone()),
-            email: text("email")?,
-            name: text("name")?,
-            username: text("username")?,
-            provider: text("provider")?,
-            role: fields.find_text("role")?.unwrap_or("USER").to_owned(),
-            email_verified: fields.flag("emailVerified")?,
-            preferences: fields.find_value::<Preferences>("metadata.preferences")?.unwrap_or_default(),
-            caller_metadata: super::state::words::JsonText::default(),
-            blocked: false,
-            first_contact: self.now(),
-            created_at,
-            updated_at: self.now(),
-        };
-        Ok(Some((fields.user("_id")?, person)))
     }
 }

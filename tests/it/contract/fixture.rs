@@ -26,7 +26,7 @@ pub(crate) const ANN: &str = "+15550000001";
 pub(crate) const BOB: &str = "+15550000002";
 
 /// When every case begins: 2026-11-22, noon UTC.
-pub(super) const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
+pub(crate) const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
 
 /// No daily limits.
 pub(super) fn no_limits() -> DailyLimits {
@@ -58,7 +58,7 @@ pub(super) fn other_owner() -> Owner {
 }
 
 /// A number.
-pub(super) fn phone(number: &str) -> PhoneNumber {
+pub(crate) fn phone(number: &str) -> PhoneNumber {
     PhoneNumber::from_stored(number).unwrap()
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Fixture {
     _folder: tempfile::TempDir,
     /// Likewise, and after the store.
     #[cfg(feature = "mongodb")]
-    _database: Option<Database>,
+    database: Option<Database>,
     backend: String,
     next: AtomicU64,
 }
@@ -84,16 +84,12 @@ impl Fixture {
     /// At another moment.
     pub(crate) fn open_at(backend: &str, moment: Timestamp) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::set_to(moment);
-        #[cfg_attr(not(feature = "mongodb"), expect(unused_mut, reason = "only a server's address is not known before"))]
-        let mut settings = settings(backend, folder.path());
+        let settings = settings(backend, folder.path());
         #[cfg(feature = "mongodb")]
-        let database = (backend == "mongodb").then(|| {
-            let database = Database::new();
-            settings.mongodb.uri = database.uri.clone().into();
-            settings.mongodb.database.clone_from(&database.name);
-            database
-        });
+        if backend == "mongodb" {
+            return Self::on_at(Database::new(), folder, settings, moment);
+        }
+        let clock = Clock::set_to(moment);
         let store = scrubjay::store::open(&settings, clock.clone()).unwrap();
         Self {
             store,
@@ -101,10 +97,34 @@ impl Fixture {
             settings,
             _folder: folder,
             #[cfg(feature = "mongodb")]
-            _database: database,
+            database: None,
             backend: backend.to_owned(),
             next: AtomicU64::new(1),
         }
+    }
+
+    /// In that MongoDB database.
+    #[cfg(feature = "mongodb")]
+    pub(crate) fn on(database: Database) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings("mongodb", folder.path());
+        Self::on_at(database, folder, settings, NOON)
+    }
+
+    #[cfg(feature = "mongodb")]
+    fn on_at(database: Database, folder: tempfile::TempDir, mut settings: Storage, moment: Timestamp) -> Self {
+        settings.mongodb.uri = database.uri.clone().into();
+        settings.mongodb.database.clone_from(&database.name);
+        let clock = Clock::set_to(moment);
+        let store = scrubjay::store::open(&settings, clock.clone()).unwrap();
+        let (backend, next) = ("mongodb".to_owned(), AtomicU64::new(1));
+        Self { store, clock, settings, _folder: folder, database: Some(database), backend, next }
+    }
+
+    /// The MongoDB database that it is in.
+    #[cfg(feature = "mongodb")]
+    pub(crate) fn database(&self) -> &Database {
+        self.database.as_ref().expect("it is in MongoDB")
     }
 
     /// Another empty store of the same backend.
@@ -122,7 +142,7 @@ impl Fixture {
     }
 
     /// A text through a gateway, each its own turn, with a way back.
-    pub(super) fn text(&self, from: &str, text: &str) -> NewInbound {
+    pub(crate) fn text(&self, from: &str, text: &str) -> NewInbound {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         NewInbound {
             door: Door::Gateway { name: "twilio".to_owned(), message_id: format!("SM{number:032}") },
@@ -158,7 +178,7 @@ impl Fixture {
     }
 
     /// Stores a message that must be new.
-    pub(super) async fn stored(&self, new: NewInbound) -> Receipt {
+    pub(crate) async fn stored(&self, new: NewInbound) -> Receipt {
         match self.store.accept(new).await.unwrap() {
             Accepted::Stored(receipt) => receipt,
             other => panic!("it was not stored: {other:?}"),
@@ -176,7 +196,7 @@ impl Fixture {
     }
 
     /// Leases the one turn that is due.
-    pub(super) async fn lease_one(&self) -> LeasedTurn {
+    pub(crate) async fn lease_one(&self) -> LeasedTurn {
         let mut work = self.lease().await;
         assert_eq!(work.len(), 1, "one turn is due");
         work.remove(0)
@@ -206,17 +226,17 @@ impl Fixture {
     }
 
     /// An answer that also leaves for the phone.
-    pub(super) fn answered(&self, text: &str, outgoing: &[&str]) -> TurnOutcome {
+    pub(crate) fn answered(&self, text: &str, outgoing: &[&str]) -> TurnOutcome {
         TurnOutcome::Answered { reply: self.reply(text), outgoing: self.outgoing(outgoing), charge: Credits::ZERO }
     }
 
     /// Answers a leased turn.
-    pub(super) async fn answer(&self, turn: &LeasedTurn, text: &str) -> CompletedTurn {
+    pub(crate) async fn answer(&self, turn: &LeasedTurn, text: &str) -> CompletedTurn {
         self.store.complete_turn(&turn.lease, self.answered(text, &[])).await.unwrap()
     }
 
     /// Answers everything until nothing is due, each with `re: ` and its texts.
-    pub(super) async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         loop {
             let work = self.lease().await;
             if work.is_empty() && self.store.lease_turns(&owner(), 1, &no_limits()).await.unwrap().work.is_empty() {
@@ -242,7 +262,7 @@ impl Fixture {
     }
 
     /// The carrier takes everything; returns what it was given, in order.
-    pub(super) async fn send_all(&self) -> Vec<String> {
+    pub(crate) async fn send_all(&self) -> Vec<String> {
         let mut sent = Vec::new();
         loop {
             let work = self.deliveries().await;
@@ -276,12 +296,12 @@ impl Fixture {
     }
 
     /// What a conversation says, in its order.
-    pub(super) async fn said(&self, receipt: Receipt) -> Vec<String> {
+    pub(crate) async fn said(&self, receipt: Receipt) -> Vec<String> {
         self.messages(receipt.user_id, receipt.conversation_id).await.into_iter().map(|message| message.text).collect()
     }
 
     /// Checks that a conversation is one chain from the root, numbered from 1 without a gap.
-    pub(super) async fn assert_chain(&self, user: UserId, conversation: ConversationId) {
+    pub(crate) async fn assert_chain(&self, user: UserId, conversation: ConversationId) {
         let mut parent = MessageId::ROOT;
         for (place, message) in (1_i64..).zip(self.messages(user, conversation).await) {
             assert_eq!(message.sequence, Some(place), "its place");
@@ -292,7 +312,7 @@ impl Fixture {
 }
 
 /// Settings of a backend in a folder.
-pub(super) fn settings(backend: &str, folder: &std::path::Path) -> Storage {
+pub(crate) fn settings(backend: &str, folder: &std::path::Path) -> Storage {
     let backend = match backend {
         "sqlite" => Backend::Sqlite,
         "mongodb" => Backend::MongoDb,

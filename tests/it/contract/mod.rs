@@ -42,16 +42,17 @@ fn run<F: Future<Output = ()>>(backend: &str, case: impl FnOnce(Fixture) -> F) {
 
 /// Lists the backends and the cases, and makes each case a test on each backend: `contract::sqlite::turns::…`.
 macro_rules! contract {
-    (backends { $($backend:ident),+ $(,)? } $($module:ident $cases:tt)*) => {
-        contract!(@each { $($module $cases)* } $($backend)+);
+    (backends { $($(#[$only:meta])? $backend:ident),+ $(,)? } $($module:ident $cases:tt)*) => {
+        contract!(@each { $($module $cases)* } $([$($only)?] $backend)+);
 
         /// The backends that the list runs against.
-        const TESTED: &[&str] = &[$(stringify!($backend)),+];
+        const TESTED: &[&str] = &[$($(#[$only])? stringify!($backend)),+];
     };
-    (@each $list:tt $($backend:ident)+) => {
-        $(contract!(@backend $backend $list);)+
+    (@each $list:tt $($only:tt $backend:ident)+) => {
+        $(contract!(@backend $only $backend $list);)+
     };
-    (@backend $backend:ident { $($module:ident { $($case:ident),* $(,)? })* }) => {
+    (@backend [$($only:meta)?] $backend:ident { $($module:ident { $($case:ident),* $(,)? })* }) => {
+        $(#[$only])?
         mod $backend {
             $(mod $module {
                 $(#[test]
@@ -64,7 +65,7 @@ macro_rules! contract {
 }
 
 contract! {
-    backends { sqlite }
+    backends { sqlite, #[cfg(feature = "mongodb")] mongodb }
 
     accepting {
         a_first_text_makes_the_person_and_the_conversation,

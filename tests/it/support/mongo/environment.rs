@@ -41,7 +41,7 @@ fn home() -> &'static Path {
 }
 
 /// A Python that has them.
-pub(super) fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     home().join("bin/python")
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use mongodb::Client;
 
+pub(crate) use environment::python;
 pub(crate) use server::{Kind, Server};
 
 /// The variable that names a server to use instead of our own.

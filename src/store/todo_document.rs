@@ -18,15 +18,15 @@ const TOLD: usize = 20;
 
 /// A list that was read: items, and where each stood.
 #[derive(Debug)]
-pub(super) struct Document {
-    pub(super) items: Vec<ImportedTodo>,
+pub(crate) struct Document {
+    pub(crate) items: Vec<ImportedTodo>,
     places: Vec<String>,
 }
 
 /// What is wrong with a document, item by item.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing was imported: {}", told(.0))]
-pub(super) struct InvalidDocument(Vec<String>);
+pub(crate) struct InvalidDocument(Vec<String>);
 
 fn told(problems: &[String]) -> String {
     let mut text = String::new();
@@ -41,7 +41,7 @@ fn told(problems: &[String]) -> String {
 
 impl Document {
     /// Reads a list. `now` stands in where an item is completed and no time is known.
-    pub(super) fn read(text: &str, now: Timestamp) -> Result<Self, InvalidDocument> {
+    pub(crate) fn read(text: &str, now: Timestamp) -> Result<Self, InvalidDocument> {
         let found = items(text.trim_start_matches('\u{feff}'))?;
         let mut problems = Vec::new();
         let (mut items, mut places, mut numbers, mut parents) = (Vec::new(), Vec::new(), HashMap::new(), Vec::new());
@@ -93,17 +93,17 @@ impl Document {
     }
 
     /// The places, for what is found wrong later.
-    pub(super) fn into_parts(self) -> (Vec<ImportedTodo>, Places) {
+    pub(crate) fn into_parts(self) -> (Vec<ImportedTodo>, Places) {
         (self.items, Places(self.places))
     }
 }
 
 /// Where each item stood.
-pub(super) struct Places(Vec<String>);
+pub(crate) struct Places(Vec<String>);
 
 impl Places {
     /// Problems found later, by the items' order.
-    pub(super) fn problems(&self, wrong: &[(usize, String)]) -> InvalidDocument {
+    pub(crate) fn problems(&self, wrong: &[(usize, String)]) -> InvalidDocument {
         let place = |at: &usize| self.0.get(*at).cloned().unwrap_or_default();
         InvalidDocument(wrong.iter().map(|(at, reason)| format!("{}: {reason}", place(at))).collect())
     }
