@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use tokio::sync::Semaphore;
 
-use crate::connection::Connection;
+use crate::connection::{Answer, Connection};
 
 /// Prepared requests, whole, as bytes.
 pub(crate) type Requests = Arc<Vec<Vec<u8>>>;
@@ -60,15 +60,30 @@ fn micros(duration: Duration) -> u64 {
 
 /// Sends all requests over that many connections, as fast as answers come.
 pub(crate) async fn closed(address: SocketAddr, connections: usize, requests: &Requests) -> Outcome {
-    run(address, connections, requests, None).await
+    run(address, connections, requests, None, accept_all).await
+}
+
+/// The same; it fails at the first answer that `is_good` does not take.
+pub(crate) async fn closed_of(address: SocketAddr, connections: usize, requests: &Requests, is_good: fn(&Answer) -> bool) -> Outcome {
+    run(address, connections, requests, None, is_good).await
+}
+
+const fn accept_all(_answer: &Answer) -> bool {
+    true
 }
 
 /// Sends all requests at `rate` a second over at most that many connections.
 pub(crate) async fn open(address: SocketAddr, connections: usize, rate: f64, requests: &Requests) -> Outcome {
-    run(address, connections, requests, Some(Duration::from_secs_f64(1.0 / rate))).await
+    run(address, connections, requests, Some(Duration::from_secs_f64(1.0 / rate)), accept_all).await
 }
 
-async fn run(address: SocketAddr, connections: usize, requests: &Requests, step: Option<Duration>) -> Outcome {
+async fn run(
+    address: SocketAddr,
+    connections: usize,
+    requests: &Requests,
+    step: Option<Duration>,
+    is_good: fn(&Answer) -> bool,
+) -> Outcome {
     let mut open = Vec::new();
     for _ in 0..connections {
         open.push(Connection::open(address).await.expect("the server listens"));
@@ -91,6 +106,7 @@ async fn run(address: SocketAddr, connections: usize, requests: &Requests, step:
                     let due = pace.as_ref().map_or_else(Instant::now, |pace| pace.due(index));
                     let answer = connection.exchange(request).await.expect("the server answers");
                     latency.record(micros(due.elapsed())).expect("within bounds");
+                    assert!(is_good(&answer), "request {index}: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
                     *statuses.entry(answer.status).or_insert(0) += 1;
                 }
             })
