@@ -66,13 +66,8 @@ pub fn is_word_of(word: &str, name: &str) -> bool {
 /// can. None where the text is shorter.
 #[must_use]
 pub fn rarest_tokens(text: &str, most: usize) -> Vec<String> {
-    /// Letters by how often they come in texts of many languages; what is not here is rare.
-    const FREQUENT: &str = " eantiorsldhucmpgfbvykwzjxq";
-    // A long text is found by its beginning, and compared as a whole.
-    let characters: Vec<char> = text.chars().take(64).collect();
-    let rarity = |character: &char| FREQUENT.find(*character).unwrap_or(FREQUENT.len() + 8);
-    let mut places: Vec<(usize, usize)> =
-        characters.windows(3).enumerate().map(|(place, token)| (token.iter().map(rarity).sum::<usize>(), place)).collect();
+    let characters = beginning(text);
+    let mut places: Vec<(usize, usize)> = rarities(&characters).zip(0..).collect();
     places.sort_unstable_by(|a, b| b.cmp(a));
     let mut taken: Vec<usize> = Vec::new();
     for apart in [3, 2, 1] {
@@ -83,6 +78,25 @@ pub fn rarest_tokens(text: &str, most: usize) -> Vec<String> {
         }
     }
     taken.iter().filter_map(|place| characters.get(*place..place + 3)).map(|token| token.iter().collect()).collect()
+}
+
+/// A long text is found by its beginning, and compared as a whole.
+fn beginning(text: &str) -> Vec<char> {
+    text.chars().take(64).collect()
+}
+
+/// How rare each three characters in a row are.
+fn rarities(characters: &[char]) -> impl Iterator<Item = usize> {
+    /// Letters by how often they come in texts of many languages; what is not here is rare.
+    const FREQUENT: &str = " eantiorsldhucmpgfbvykwzjxq";
+    let rarity = |character: &char| FREQUENT.find(*character).unwrap_or(FREQUENT.len() + 8);
+    characters.windows(3).map(move |token| token.iter().map(rarity).sum())
+}
+
+/// How rare a word is, by the look of its rarest three characters; 0 for a shorter one.
+#[must_use]
+pub fn rarity(word: &str) -> usize {
+    rarities(&beginning(word)).max().unwrap_or(0)
 }
 
 /// How alike two folded names are, from 0 to 1: by their letters, or because one is a whole word of the other.
@@ -134,6 +148,13 @@ mod tests {
         assert_eq!(rarest_tokens("abcd", 3).len(), 2, "they overlap where they must");
         assert!(rarest_tokens("ab", 3).is_empty());
         assert_eq!(rarest_tokens("日本国", 3), ["日本国"]);
+    }
+
+    #[test]
+    fn words_that_few_texts_have_are_told_by_their_letters() {
+        let mut words = ["an", "tea", "jay", "000037", "quartz"];
+        words.sort_by_key(|word| std::cmp::Reverse(rarity(word)));
+        assert_eq!(words, ["000037", "jay", "quartz", "tea", "an"]);
     }
 
     #[test]

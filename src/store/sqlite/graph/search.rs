@@ -9,7 +9,7 @@ use super::super::cursor::{self, Listing, Place};
 use super::super::fault::{Fault, Outcome};
 use super::{Number, OBSERVATION, digest, entity};
 use crate::domain::graph::{Entity, fold};
-use crate::domain::graph_text::{query_words, rarest_tokens};
+use crate::domain::graph_text::{query_words, rarest_tokens, rarity};
 use crate::domain::ids::UserId;
 use crate::store::{GraphFound, GraphSearch, StoreError};
 
@@ -105,39 +105,56 @@ pub(super) fn quoted(token: &str) -> String {
 /// Entities that have each of the words somewhere.
 fn with_all_words(db: &Connection, number: Number, words: &[&str]) -> Outcome<HashSet<i64>> {
     let whole = (number.first(), number.last());
-    let mut by_rows = Vec::with_capacity(words.len());
+    let mut words = words.to_vec();
+    words.sort_by_key(|word| std::cmp::Reverse((rarity(word), word.len())));
+    let mut frequent = Vec::new();
+    let mut remaining: Option<HashSet<i64>> = None;
+    // Words that few rows have come first; when few entities remain, each is looked at for what is left to compare.
     for word in words {
+        if let Some(few) = remaining.take_if(|remaining| remaining.len() <= FEW) {
+            remaining = Some(those_with(db, few, word)?);
+            continue;
+        }
         let probed = rows(db, whole, word, PROBE)?;
         if probed.is_empty() {
             return Ok(HashSet::new());
         }
-        by_rows.push((probed.len(), *word, probed));
+        if probed.len() < PROBE {
+            remaining = Some(in_both(remaining, entities_of(db, &probed)?));
+        } else {
+            frequent.push(word);
+        }
     }
-    by_rows.sort_by_key(|(count, word, _probed)| (*count, std::cmp::Reverse(word.len())));
-    let mut remaining: Option<HashSet<i64>> = None;
-    for (count, word, probed) in by_rows {
-        let few = remaining.take_if(|remaining| remaining.len() <= FEW && count >= PROBE);
-        if let Some(few) = few {
-            let mut kept = HashSet::new();
-            for id in few {
-                if has(db, id, word)? {
-                    kept.insert(id);
-                }
-            }
-            remaining = Some(kept);
-            continue;
-        }
-        let hits = if count < PROBE { probed } else { rows(db, whole, word, usize::MAX)? };
-        let mut having = HashSet::new();
-        for hit in hits {
-            having.insert(entity_of(db, hit.id)?);
-        }
-        remaining = Some(match remaining {
-            Some(before) => before.intersection(&having).copied().collect(),
-            None => having,
+    for word in frequent {
+        remaining = Some(match remaining.take_if(|remaining| remaining.len() <= FEW) {
+            Some(few) => those_with(db, few, word)?,
+            None => in_both(remaining, entities_of(db, &rows(db, whole, word, usize::MAX)?)?),
         });
     }
     Ok(remaining.unwrap_or_default())
+}
+
+/// The entities that rows of the index are of.
+fn entities_of(db: &Connection, hits: &[Hit]) -> Outcome<HashSet<i64>> {
+    hits.iter().map(|hit| entity_of(db, hit.id)).collect()
+}
+
+fn in_both(one: Option<HashSet<i64>>, other: HashSet<i64>) -> HashSet<i64> {
+    match one {
+        Some(one) => one.intersection(&other).copied().collect(),
+        None => other,
+    }
+}
+
+/// Those of some entities that have a word.
+fn those_with(db: &Connection, entities: HashSet<i64>, word: &str) -> Outcome<HashSet<i64>> {
+    let mut having = HashSet::new();
+    for id in entities {
+        if has(db, id, word)? {
+            having.insert(id);
+        }
+    }
+    Ok(having)
 }
 
 /// Whether an entity has a word in its name, its type or an observation.
