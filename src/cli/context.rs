@@ -87,7 +87,7 @@ impl Context {
             );
         }
         // A command does one thing; starting threads for it would take longer than the thing.
-        let runtime = Builder::new_current_thread().enable_all().build().context("the system gave no runtime")?;
+        let runtime = small_runtime()?;
         runtime.block_on(async {
             let closed = Opened { gateways: Gateways::default(), simulator: None };
             let mut config = loaded.config;
@@ -104,6 +104,11 @@ impl Context {
 /// A runtime with as many threads as there are processors.
 pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_multi_thread().enable_all().build().context("the system gave no threads for the runtime")
+}
+
+/// A runtime on this thread alone.
+pub(crate) fn small_runtime() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build().context("the system gave no runtime")
 }
 
 /// Loads settings and begins the log.

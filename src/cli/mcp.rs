@@ -36,7 +36,8 @@ pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     let loaded = context::load(&sources, LogReader::Bystander)?;
     let config = Arc::new(loaded.config);
     let account = person::account(args.user.as_deref(), &config)?;
-    let runtime = context::runtime()?;
+    // One client is served. What its calls set off would wake other threads only to find that it was done already.
+    let runtime = context::small_runtime()?;
     let outcome = runtime.block_on(serve(&config, account));
     // A thread may still wait for input that nobody will send.
     runtime.shutdown_background();

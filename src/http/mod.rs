@@ -23,6 +23,7 @@ mod serve;
 pub mod shapes;
 pub mod simulator;
 mod state;
+mod threads;
 mod webhook;
 
 pub use address::InvalidProxy;

@@ -22,6 +22,7 @@ use tower::Service;
 
 use super::problem::ProblemKind;
 use super::progress::Progress;
+use super::threads::Threads;
 use crate::lifecycle::Stop;
 
 /// How long things may take at one connection.
@@ -45,11 +46,12 @@ const CONNECTIONS: usize = 8192;
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Serves until `stop.drain`: then nothing new is accepted and idle connections close, and it returns when the last running
-/// request is answered, at the latest `grace` later or at `stop.now`.
+/// request is answered, at the latest `grace` later or at `stop.now`. Requests are answered on threads of its own.
 pub async fn serve(listener: TcpListener, router: Router, stop: Stop, grace: Duration) {
     // Ends every connection at once.
     let end = stop.now.child_token();
     let (tracker, slots) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS)));
+    let threads = Threads::start();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -58,20 +60,25 @@ pub async fn serve(listener: TcpListener, router: Router, stop: Stop, grace: Dur
         };
         let Some((stream, peer, slot)) = accepted else { break };
         let (router, stop) = (router.clone(), Stop { drain: stop.drain.clone(), now: end.clone() });
-        tracker.spawn(async move {
-            connection(stream, peer, router, stop, LIMITS).await;
+        threads.spawn(tracker.track_future(async move {
+            // Whoever accepted it no longer waits for what comes in.
+            match stream.into_std().and_then(TcpStream::from_std) {
+                Ok(stream) => connection(stream, peer, router, stop, LIMITS).await,
+                Err(error) => tracing::error!(%error, "a connection could not be taken over by the thread that answers"),
+            }
             drop(slot);
-        });
+        }));
     }
     drop(listener);
     tracker.close();
     tokio::select! {
-        () = tracker.wait() => return,
+        () = tracker.wait() => {}
         () = end.cancelled() => {}
         () = tokio::time::sleep(grace) => end.cancel(),
     }
     // Each connection sees the same signal and ends by itself.
     tracker.wait().await;
+    threads.end().await;
 }
 
 /// The next connection; `None` only when there can never be another.
