@@ -36,7 +36,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<SecretString> {
 /// Opens a door of the host: to a bearer of an admin token that may do this.
 pub(super) async fn host(state: &HttpState, bearer: Option<&SecretString>, scope: Scope) -> Result<(), ApiError> {
     match known(state, bearer).await? {
-        Bearer { caller: Caller::Admin, grants } => granted(&grants, scope),
+        Bearer { caller: Caller::Admin, grants, .. } => granted(&grants, scope),
         Bearer { caller: Caller::Person(_) | Caller::Service, .. } => {
             Err(Problem::new(ProblemKind::Forbidden).detail("this is shown to the host: use an admin token").into())
         }
@@ -47,7 +47,7 @@ pub(super) async fn host(state: &HttpState, bearer: Option<&SecretString>, scope
 /// have no messages of their own.
 pub(super) async fn person(state: &HttpState, bearer: Option<&SecretString>, scope: Scope) -> Result<UserId, ApiError> {
     match known(state, bearer).await? {
-        Bearer { caller: Caller::Person(user_id), grants } => granted(&grants, scope).map(|()| user_id),
+        Bearer { caller: Caller::Person(user_id), grants, .. } => granted(&grants, scope).map(|()| user_id),
         Bearer { caller: Caller::Service | Caller::Admin, .. } => {
             Err(Problem::new(ProblemKind::Forbidden).detail("this token does not speak for a person; make one with --user").into())
         }

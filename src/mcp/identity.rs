@@ -11,7 +11,7 @@ use crate::domain::phone::{PhoneNumber, PhoneRules};
 use crate::domain::token::Grants;
 use crate::service::access::{Access, Bearer, Caller};
 use crate::service::people::{People, UserName};
-use crate::store::StoreError;
+use crate::store::{Standing, StoreError};
 
 /// Names a person by id; LibreChat fills in its own.
 pub(super) const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
@@ -53,11 +53,20 @@ pub(super) struct Porter {
 }
 
 impl Porter {
-    /// Whom a request speaks for.
+    /// Whom a request speaks for. In the usual case that is one look into the store.
     pub(super) async fn let_in(&self, headers: &HeaderMap) -> Result<Visitor, NotLetIn> {
         let token = bearer(headers)?;
-        let Bearer { caller, grants } = self.access.bearer(&token).await?.ok_or(NotLetIn::Invalid)?;
-        let named = self.named(headers).await?;
+        let by_id = named_by_id(headers);
+        let named = by_id.as_ref().ok().copied().flatten();
+        // Whoever proves nothing hears nothing of what else is wrong.
+        let Bearer { caller, grants, standing } = self.access.bearer_naming(&token, named).await?.ok_or(NotLetIn::Invalid)?;
+        let by_phone = self.named_by_phone(headers).await?;
+        let named = match (by_id?, by_phone) {
+            (Some(by_id), Some(by_phone)) if by_id != by_phone => {
+                return Err(NotLetIn::Forbidden("X-User-Id and X-User-Phone name two different people"));
+            }
+            (by_id, by_phone) => by_id.or(by_phone),
+        };
         let user_id = match (caller, named) {
             (Caller::Admin, _) => {
                 return Err(NotLetIn::Forbidden("an admin token speaks for no person: use one made with --user or --service"));
@@ -70,30 +79,28 @@ impl Porter {
             (Caller::Service, Some(named)) => named,
             (Caller::Service, None) => return Err(NotLetIn::Missing("a service names the person in X-User-Id or X-User-Phone")),
         };
-        self.admit(&UserName::Id(user_id)).await?;
+        // Whom a number names has been looked up by it.
+        if by_phone.is_none() && standing != Some(Standing::Welcome) {
+            return Err(NotLetIn::Forbidden(UNKNOWN));
+        }
         Ok(Visitor { user_id, grants })
     }
 
-    /// The person whom the headers name; every header that is there must name the same one.
-    async fn named(&self, headers: &HeaderMap) -> Result<Option<UserId>, NotLetIn> {
-        let by_id = one(headers, &USER_ID)?.map(|text| text.parse().map_err(|_no_id| NotLetIn::Forbidden(UNKNOWN))).transpose()?;
-        let Some(text) = one(headers, &USER_PHONE)? else { return Ok(by_id) };
+    /// The person whose number a header holds, who must exist and not be blocked. What is told is the same in both cases.
+    async fn named_by_phone(&self, headers: &HeaderMap) -> Result<Option<UserId>, NotLetIn> {
+        let Some(text) = one(headers, &USER_PHONE)? else { return Ok(None) };
         let phone = PhoneNumber::parse(text, &self.phone_rules).map_err(|_no_number| NotLetIn::Forbidden(UNKNOWN))?;
-        let by_phone = self.admit(&UserName::Phone(phone)).await?;
-        match by_id {
-            Some(by_id) if by_id != by_phone => Err(NotLetIn::Forbidden("X-User-Id and X-User-Phone name two different people")),
-            _ => Ok(Some(by_phone)),
-        }
-    }
-
-    /// The person of that name, who must exist and not be blocked. What is told is the same in both cases.
-    async fn admit(&self, name: &UserName) -> Result<UserId, NotLetIn> {
-        match self.people.get(name).await {
-            Ok(user) if !user.blocked => Ok(user.id),
+        match self.people.get(&UserName::Phone(phone)).await {
+            Ok(user) if !user.blocked => Ok(Some(user.id)),
             Ok(_) | Err(StoreError::NotFound { .. }) => Err(NotLetIn::Forbidden(UNKNOWN)),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The person whose id a header holds.
+fn named_by_id(headers: &HeaderMap) -> Result<Option<UserId>, NotLetIn> {
+    one(headers, &USER_ID)?.map(|text| text.parse().map_err(|_no_id| NotLetIn::Forbidden(UNKNOWN))).transpose()
 }
 
 const UNKNOWN: &str = "no person is known by that name; a header must hold an id of 24 hexadecimal digits or a number, not a placeholder";

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Grants, TokenKind};
-use crate::store::StoreResult;
+use crate::store::{KnownToken, Standing, StoreResult};
 
 /// Longest token that is looked at, in bytes.
 const LONGEST: usize = 8 * 1024;
@@ -41,6 +41,8 @@ pub struct Bearer {
     pub caller: Caller,
     /// What. A LibreChat login may do everything.
     pub grants: Grants,
+    /// How that person stands, or the one whom a service names; `None` when there is nobody.
+    pub standing: Option<Standing>,
 }
 
 /// Reads what a bearer sends.
@@ -63,18 +65,28 @@ impl Access {
     /// # Errors
     /// [`crate::store::StoreError::Unavailable`].
     pub async fn bearer(&self, secret: &SecretString) -> StoreResult<Option<Bearer>> {
-        if let Some(token) = self.tokens.verify(secret).await? {
+        self.bearer_naming(secret, None).await
+    }
+
+    /// The same of one who may be a service that names a person.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::Unavailable`].
+    pub async fn bearer_naming(&self, secret: &SecretString, named: Option<UserId>) -> StoreResult<Option<Bearer>> {
+        if let Some(KnownToken { token, standing }) = self.tokens.verify(secret, named).await? {
             let caller = match (token.kind, token.user_id) {
                 (TokenKind::User, Some(user_id)) => Caller::Person(user_id),
                 (TokenKind::User, None) => return Ok(None),
                 (TokenKind::Service, _) => Caller::Service,
                 (TokenKind::Admin, _) => Caller::Admin,
             };
-            return Ok(Some(Bearer { caller, grants: Grants::read(&token.scopes) }));
+            return Ok(Some(Bearer { caller, grants: Grants::read(&token.scopes), standing }));
         }
         let jwt_secret = self.jwt_secret.as_ref();
         let login = jwt_secret.and_then(|jwt_secret| read_login(secret.expose_secret(), jwt_secret, self.clock.now()));
-        Ok(login.map(|user_id| Bearer { caller: Caller::Person(user_id), grants: Grants::Everything }))
+        let Some(user_id) = login else { return Ok(None) };
+        let standing = self.tokens.standing(user_id).await?;
+        Ok(Some(Bearer { caller: Caller::Person(user_id), grants: Grants::Everything, standing }))
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::domain::ids::UserId;
 use crate::domain::token::{Scope, Token, TokenKind};
-use crate::store::{Page, PageRequest, SharedStore, StoreError, StoreResult};
+use crate::store::{KnownToken, Page, PageRequest, SharedStore, Standing, StoreError, StoreResult};
 
 /// What every token begins with, so that scanners for leaked secrets can tell it.
 const PREFIX: &str = "sj_";
@@ -66,18 +66,29 @@ impl Tokens {
         Ok(NewToken { token, secret: SecretString::from(secret) })
     }
 
-    /// The token that a bearer sent, if it is one of ours and has not expired.
+    /// The token that a bearer sent, if it is one of ours and has not expired, and how the person stands whom it speaks for: its
+    /// own, or the one who is `named` beside it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn verify(&self, secret: &SecretString) -> StoreResult<Option<Token>> {
+    pub async fn verify(&self, secret: &SecretString, named: Option<UserId>) -> StoreResult<Option<KnownToken>> {
         let secret = secret.expose_secret();
         // Looking up by hash leaks no more by its timing than the hash of a guess.
         if !secret.starts_with(PREFIX) || secret.len() > 128 {
             return Ok(None);
         }
         let now = self.clock.now();
-        Ok(self.store.find_token(hash(secret)).await?.filter(|token| token.expires_at.is_none_or(|expires| now < expires)))
+        let known = self.store.find_token(hash(secret), named).await?;
+        Ok(known.filter(|known| known.token.expires_at.is_none_or(|expires| now < expires)))
+    }
+
+    /// How a person stands who proves themselves otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn standing(&self, user_id: UserId) -> StoreResult<Option<Standing>> {
+        let user = self.store.find_user(user_id).await?;
+        Ok(user.map(|user| if user.blocked { Standing::Blocked } else { Standing::Welcome }))
     }
 
     /// All tokens, oldest first.

@@ -59,7 +59,7 @@ pub use schedules::{
 pub use steps::Steps;
 pub use summaries::{NewSummary, Recent, Summaries, Summary, SummaryClaim};
 pub use todos::{AddedTodo, ChangedTodo, ImportedTodo, ImportedTodos, NewTodo, TodoFilter, Todos};
-pub use tokens::Tokens;
+pub use tokens::{KnownToken, Standing, Tokens};
 pub use turns::{BalanceRules, CompletedTurn, DailyLimits, Notice, Reservation, TurnOutcome, TurnRelease, Turns};
 
 use crate::clock::Clock;

@@ -4,7 +4,26 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Page, PageRequest, StoreResult};
+use crate::domain::ids::UserId;
 use crate::domain::token::Token;
+
+/// Whether somebody is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// They are.
+    Welcome,
+    /// The host has blocked them.
+    Blocked,
+}
+
+/// A token, with the person whom it speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownToken {
+    /// The token.
+    pub token: Token,
+    /// How that person stands; `None` when there is nobody, or nobody of that id.
+    pub standing: Option<Standing>,
+}
 
 /// Bearer tokens, by hash.
 #[async_trait]
@@ -15,11 +34,13 @@ pub trait Tokens {
     /// [`super::StoreError::NotFound`] when its person does not exist; [`super::StoreError::Unavailable`].
     async fn add_token(&self, token: Token) -> StoreResult<()>;
 
-    /// The token of that hash; the caller checks whether it has expired.
+    /// The token of that hash, and how the person stands whom it speaks for: its own, or for a service the one who is `named`
+    /// beside it. The caller checks whether it has expired. Every call over HTTP begins with this, so it is one look and sees what
+    /// was stored last by whatever process.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
-    async fn find_token(&self, hash: [u8; 32]) -> StoreResult<Option<Token>>;
+    async fn find_token(&self, hash: [u8; 32], named: Option<UserId>) -> StoreResult<Option<KnownToken>>;
 
     /// All tokens, oldest first: for the host.
     ///

@@ -32,6 +32,8 @@ pub(super) struct Progress {
 #[derive(Default, Clone, Copy)]
 struct State {
     commits: u64,
+    /// The thread waits for a commit.
+    sleeps: bool,
     forget: bool,
     closed: bool,
 }
@@ -41,10 +43,15 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something was committed.
+    /// Something was committed. The thread is woken only where it waits for that: while there is writing it looks by itself.
     pub(super) fn committed(&self) {
-        self.lock().commits += 1;
-        self.changed.notify_one();
+        let mut state = self.lock();
+        state.commits += 1;
+        let sleeps = std::mem::take(&mut state.sleeps);
+        drop(state);
+        if sleeps {
+            self.changed.notify_one();
+        }
     }
 
     /// Something was deleted that must not stay readable in the log: empty it soon.
@@ -102,6 +109,7 @@ fn run(db: &Connection, progress: &Progress) {
     loop {
         let mut state = progress.lock();
         while state.commits == seen && !state.closed && !state.forget {
+            state.sleeps = true;
             let wait = match (idle, forget) {
                 (false, _) => IDLE,
                 (true, true) => BACK_OFF,
@@ -117,6 +125,7 @@ fn run(db: &Connection, progress: &Progress) {
             }
         }
         let now = *state;
+        state.sleeps = false;
         state.forget = false;
         drop(state);
         forget |= now.forget;

@@ -2,7 +2,8 @@
 //!
 //! Every method of the port becomes one unit of work: a plain function over a connection that runs on the writer's thread,
 //! inside the transaction that it shares with whatever else was waiting, or on a reader's. Nothing here blocks the async
-//! side, and nothing outside names a type of this module. Start with [`accept`] and [`turns`].
+//! side but [`short`] reads, for about as long as it would take to hand them to a reader. Nothing outside names a type of this
+//! module. Start with [`accept`] and [`turns`].
 
 mod accept;
 mod changes;
@@ -24,6 +25,7 @@ mod rows;
 mod schedule_runs;
 mod schedules;
 mod schedules_port;
+mod short;
 mod steps;
 mod summaries;
 #[cfg(test)]
@@ -51,6 +53,7 @@ use self::checkpoint::{Checkpointer, Progress};
 use self::fault::Outcome;
 use self::open::Access;
 use self::readers::Readers;
+use self::short::ShortReads;
 use self::writer::{Unit, Urgency, Writer};
 use super::{Purpose, StoreError, StoreResult, cursor};
 use crate::clock::Clock;
@@ -70,6 +73,7 @@ pub(super) struct SqliteStore {
     checks: Checks,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
+    short: ShortReads,
     checkpointer: Arc<Checkpointer>,
 }
 
@@ -83,6 +87,7 @@ impl SqliteStore {
         let to_write = open::connect(&file, Access::Write, cache)?;
         let to_checkpoint = open::connect(&file, Access::Checkpoint, 1)?;
         let readers = Readers::start(&file, storage.sqlite.readers, cache)?;
+        let short = ShortReads::open(&file, storage.sqlite.readers)?;
         let writer = Writer::start(to_write, file.clone(), clock.clone(), Arc::clone(&progress))?;
         let checkpointer = Checkpointer::start(to_checkpoint, Arc::clone(&progress))?;
         Ok(Self {
@@ -92,6 +97,7 @@ impl SqliteStore {
             checks: Checks::default(),
             writer: Arc::new(writer),
             readers: Arc::new(readers),
+            short,
             checkpointer: Arc::new(checkpointer),
         })
     }
@@ -114,6 +120,18 @@ impl SqliteStore {
         answered(self.readers.submit(read)?).await
     }
 
+    /// Runs a read that looks things up by key, on this thread where that is soon done, else on one of the readers'.
+    async fn look_up<T, F>(&self, read: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Outcome<T> + Send + 'static,
+    {
+        match self.short.try_read(&read) {
+            Some(found) => found,
+            None => self.read(read).await,
+        }
+    }
+
     /// Finishes what was submitted and ends the threads; the log is moved into the file last.
     fn shut_down(readers: &Readers, writer: &Writer, checkpointer: &Checkpointer) {
         readers.close();
@@ -124,6 +142,7 @@ impl SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
+        self.short.close();
         Self::shut_down(&self.readers, &self.writer, &self.checkpointer);
     }
 }

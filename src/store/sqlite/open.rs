@@ -91,7 +91,7 @@ fn set_up(file: &Path, access: Access, cache_mib: u32) -> rusqlite::Result<Conne
         Access::Write | Access::Checkpoint => OpenFlags::SQLITE_OPEN_READ_WRITE,
         Access::Read | Access::Snapshot => OpenFlags::SQLITE_OPEN_READ_ONLY,
     };
-    // Each connection stays on one thread, so SQLite's own locking of it is left out.
+    // Each connection is used by one thread at a time, so SQLite's own locking of it is left out.
     let mut db = Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // SQLite's own waiting backs off to 100 ms, and a busy process beside us leaves gaps of fractions of a millisecond.
     let patience = access.patience();

@@ -13,7 +13,7 @@ use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::turn::Refusal;
 use crate::domain::user::{PreferenceChange, User};
-use crate::store::{NewAccount, NewPerson, Page, PageRequest, StoreError};
+use crate::store::{NewAccount, NewPerson, Page, PageRequest, Standing, StoreError};
 
 macro_rules! select_user {
     ($rest:literal) => {
@@ -29,6 +29,12 @@ pub(super) fn find(db: &Connection, id: UserId) -> Outcome<Option<User>> {
 /// The person of a number.
 pub(super) fn find_by_phone(db: &Connection, phone: &PhoneNumber) -> Outcome<Option<User>> {
     Ok(db.prepare_cached(select_user!("WHERE p.phone = ?1"))?.query_row([phone], rows::user).optional()?)
+}
+
+/// Whether a person is let in, without all the rest.
+pub(super) fn standing(db: &Connection, id: UserId) -> Outcome<Option<Standing>> {
+    let blocked = db.prepare_cached("SELECT blocked FROM people WHERE user_id = ?1")?.query_row([id], |row| row.get(0)).optional()?;
+    Ok(blocked.map(|blocked: bool| if blocked { Standing::Blocked } else { Standing::Welcome }))
 }
 
 fn get(db: &Connection, id: UserId) -> Outcome<User> {

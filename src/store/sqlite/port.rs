@@ -20,8 +20,9 @@ use crate::domain::turn::{FinishedTurn, LeasedTurn, TurnLease, TurnRecord};
 use crate::domain::user::{PreferenceChange, User};
 use crate::store::{
     Accepted, Action, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Door, Effect,
-    HeldLease, Inbox, JobFilter, Jobs, Leased, LeasedDelivery, MessageFilter, NewAccount, NewInbound, Outbox, Owner, Page, PageRequest,
-    People, Receipt, Recent, Reservation, StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns, Upkeep,
+    HeldLease, Inbox, JobFilter, Jobs, KnownToken, Leased, LeasedDelivery, MessageFilter, NewAccount, NewInbound, Outbox, Owner, Page,
+    PageRequest, People, Receipt, Recent, Reservation, StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns,
+    Upkeep,
 };
 
 #[async_trait]
@@ -115,12 +116,12 @@ impl Outbox for SqliteStore {
 #[async_trait]
 impl People for SqliteStore {
     async fn find_user(&self, user_id: UserId) -> StoreResult<Option<User>> {
-        self.read(move |db| people::find(db, user_id)).await
+        self.look_up(move |db| people::find(db, user_id)).await
     }
 
     async fn find_user_by_phone(&self, phone: &PhoneNumber) -> StoreResult<Option<User>> {
         let phone = phone.clone();
-        self.read(move |db| people::find_by_phone(db, &phone)).await
+        self.look_up(move |db| people::find_by_phone(db, &phone)).await
     }
 
     async fn open_account(&self, account: NewAccount) -> StoreResult<User> {
@@ -207,8 +208,8 @@ impl Tokens for SqliteStore {
         self.write(Urgency::Other, move |unit| tokens::add(unit, &token)).await
     }
 
-    async fn find_token(&self, hash: [u8; 32]) -> StoreResult<Option<Token>> {
-        self.read(move |db| tokens::find(db, hash)).await
+    async fn find_token(&self, hash: [u8; 32], named: Option<UserId>) -> StoreResult<Option<KnownToken>> {
+        self.look_up(move |db| tokens::find(db, hash, named)).await
     }
 
     async fn list_tokens(&self, page: PageRequest) -> StoreResult<Page<Token>> {
@@ -269,6 +270,7 @@ impl Upkeep for SqliteStore {
     }
 
     async fn close(&self) {
+        self.short.close();
         let (readers, writer, checkpointer) = (Arc::clone(&self.readers), Arc::clone(&self.writer), Arc::clone(&self.checkpointer));
         let closed = tokio::task::spawn_blocking(move || Self::shut_down(&readers, &writer, &checkpointer)).await;
         if let Err(error) = closed {

@@ -118,7 +118,7 @@ fn run(shared: &Shared, db: &Connection, file: &Path) {
 }
 
 /// All statements of a read see the same state.
-fn in_snapshot<T>(db: &Connection, read: impl FnOnce(&Connection) -> Outcome<T>) -> Outcome<T> {
+pub(super) fn in_snapshot<T>(db: &Connection, read: impl FnOnce(&Connection) -> Outcome<T>) -> Outcome<T> {
     db.prepare_cached("BEGIN")?.execute([])?;
     let found = read(db);
     if !db.is_autocommit() {

@@ -7,8 +7,9 @@ use super::cursor::{self, Listing, Place};
 use super::fault::{Fault, Outcome};
 use super::values::{Id, Json};
 use super::writer::{Unit, done};
+use crate::domain::ids::UserId;
 use crate::domain::token::{Token, TokenKind};
-use crate::store::{Page, PageRequest, StoreError};
+use crate::store::{KnownToken, Page, PageRequest, StoreError};
 
 /// The columns of a token.
 macro_rules! select_token {
@@ -63,9 +64,20 @@ pub(super) fn add(unit: &Unit<'_>, token: &Token) -> Outcome<()> {
     Ok(())
 }
 
-/// The token of a hash.
-pub(super) fn find(db: &Connection, hash: [u8; 32]) -> Outcome<Option<Token>> {
-    Ok(db.prepare_cached(select_token!("WHERE hash = ?1"))?.query_row([hash], token).optional()?)
+/// The token of a hash, and how the person stands whom it speaks for.
+pub(super) fn find(db: &Connection, hash: [u8; 32], named: Option<UserId>) -> Outcome<Option<KnownToken>> {
+    let found = db.prepare_cached(select_token!("WHERE hash = ?1"))?.query_row([hash], token).optional()?;
+    let Some(token) = found else { return Ok(None) };
+    let person = match token.kind {
+        TokenKind::User => token.user_id,
+        TokenKind::Service => named,
+        TokenKind::Admin => None,
+    };
+    let standing = match person {
+        Some(person) => super::people::standing(db, person)?,
+        None => None,
+    };
+    Ok(Some(KnownToken { token, standing }))
 }
 
 /// All tokens, oldest first.

@@ -4,7 +4,7 @@ use scrubjay::domain::endpoint::Endpoint;
 use scrubjay::domain::message::{Attachment, CALLER_METADATA_BYTES};
 use scrubjay::domain::token::{Token, TokenKind};
 use scrubjay::domain::user::PreferenceChange;
-use scrubjay::store::{JobFilter, MessageFilter, NewInbound, PageRequest, StoreError};
+use scrubjay::store::{JobFilter, MessageFilter, NewInbound, PageRequest, Standing, StoreError};
 use serde_json::json;
 
 use super::fixture::{ANN, BOB, Fixture, NOON};
@@ -103,17 +103,52 @@ pub(super) async fn people_and_tokens_are_listed_oldest_first(f: Fixture) {
             created_at: f.clock.now(),
         };
         f.store.add_token(token.clone()).await.unwrap();
-        assert_eq!(f.store.find_token([number; 32]).await.unwrap().as_ref(), Some(&token));
+        let known = f.store.find_token([number; 32], None).await.unwrap().unwrap();
+        assert_eq!((&known.token, known.standing), (&token, token.user_id.map(|_person| Standing::Welcome)));
         tokens.push(token);
     }
     let first = f.store.list_tokens(PageRequest::first(3)).await.unwrap();
     let second = f.store.list_tokens(PageRequest { cursor: first.next, limit: 3 }).await.unwrap();
     assert_eq!(first.items.into_iter().chain(second.items).collect::<Vec<_>>(), tokens);
     f.store.revoke_token(tokens[0].id).await.unwrap();
-    assert!(f.store.find_token([0; 32]).await.unwrap().is_none());
+    assert!(f.store.find_token([0; 32], None).await.unwrap().is_none());
     assert!(matches!(f.store.revoke_token(tokens[0].id).await, Err(StoreError::NotFound { .. })));
     let stranger = Token { id: f.clock.uuid(), hash: [9; 32], user_id: Some(f.clock.user_id()), ..tokens[0].clone() };
     assert!(matches!(f.store.add_token(stranger).await, Err(StoreError::NotFound { .. })));
+}
+
+/// What another process revokes or blocks holds from its answer on: nothing of it is remembered.
+pub(super) async fn what_is_revoked_or_blocked_elsewhere_is_known_at_once(f: Fixture) {
+    let (ann, bob) = (f.texted(ANN, "x").await.user_id, f.texted(BOB, "x").await.user_id);
+    let elsewhere = f.open_again();
+    let token = |number: u8, kind, user_id| Token {
+        id: f.clock.uuid(),
+        hash: [number; 32],
+        kind,
+        user_id,
+        scopes: Vec::new(),
+        expires_at: None,
+        created_at: f.clock.now(),
+    };
+    let service = token(200, TokenKind::Service, None);
+    f.store.add_token(service.clone()).await.unwrap();
+    let standing = async |named| f.store.find_token(service.hash, named).await.unwrap().unwrap().standing;
+    assert_eq!(standing(None).await, None, "a service is nobody");
+    assert_eq!(standing(Some(f.clock.user_id())).await, None, "nobody has that id");
+    for number in 0..20 {
+        let anns = token(number, TokenKind::User, Some(ann));
+        elsewhere.add_token(anns.clone()).await.unwrap();
+        let known = f.store.find_token(anns.hash, Some(bob)).await.unwrap().unwrap();
+        assert_eq!((known.token, known.standing), (anns.clone(), Some(Standing::Welcome)), "whoever is named beside it");
+        elsewhere.set_blocked(bob, true).await.unwrap();
+        assert_eq!(standing(Some(bob)).await, Some(Standing::Blocked));
+        assert_eq!(standing(Some(ann)).await, Some(Standing::Welcome));
+        elsewhere.set_blocked(bob, false).await.unwrap();
+        assert_eq!(standing(Some(bob)).await, Some(Standing::Welcome));
+        elsewhere.revoke_token(anns.id).await.unwrap();
+        assert_eq!(f.store.find_token(anns.hash, None).await.unwrap(), None);
+    }
+    elsewhere.close().await;
 }
 
 pub(super) async fn a_cursor_from_elsewhere_is_refused(f: Fixture) {

@@ -193,6 +193,7 @@ contract! {
         messages_are_searched_for_exactly_what_was_written,
         all_messages_are_listed_newest_first_page_by_page,
         people_and_tokens_are_listed_oldest_first,
+        what_is_revoked_or_blocked_elsewhere_is_known_at_once,
         a_cursor_from_elsewhere_is_refused,
         preferences_change_field_by_field,
         what_callers_send_along_is_kept_apart_and_bounded,

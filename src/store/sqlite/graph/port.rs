@@ -1,6 +1,7 @@
 //! The port's methods, each as one unit of work.
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 
 use super::super::SqliteStore;
 use super::super::writer::Urgency;
@@ -11,6 +12,9 @@ use crate::store::{
     Deleted, Graph, GraphFound, GraphPart, GraphRead, GraphSearch, GraphStats, Imported, MissingName, NamedObservation, Neighbourhood,
     Opened, Page, PageRequest, Recollection, RelationsWritten, StoreResult, Written,
 };
+
+/// Entities that are opened on the thread that asks for them.
+const AT_ONCE: usize = 8;
 
 impl SqliteStore {
     /// What was deleted must not stay readable in the log.
@@ -82,7 +86,14 @@ impl Graph for SqliteStore {
     }
 
     async fn open_nodes(&self, user_id: UserId, names: Vec<String>, detail: Detail, bytes: usize) -> StoreResult<Opened> {
-        self.read(move |db| read::open(db, user_id, names, detail, bytes)).await
+        // Names that are not there are looked for among those that are, which takes longer.
+        let known = |db: &Connection| read::open_known(db, user_id, &names, detail, bytes);
+        if names.len() <= AT_ONCE
+            && let Some(Ok(Some(opened))) = self.short.try_read(known)
+        {
+            return Ok(opened);
+        }
+        self.read(move |db| read::open(db, user_id, &names, detail, bytes)).await
     }
 
     async fn find_entities(&self, user_id: UserId, names: Vec<String>, bytes: usize) -> StoreResult<Vec<Entity>> {

@@ -38,9 +38,9 @@ pub(super) fn with_relations(db: &Connection, ids: &[i64], entities: Vec<Entity>
 }
 
 /// Names in composed form, each once.
-fn distinct(names: Vec<String>) -> Vec<String> {
+fn distinct(names: &[String]) -> Vec<String> {
     let mut seen = HashSet::new();
-    names.into_iter().map(|name| composed(&name)).filter(|name| seen.insert(name.clone())).collect()
+    names.iter().map(|name| composed(name)).filter(|name| seen.insert(name.clone())).collect()
 }
 
 /// Entities of about `bytes` of JSON together, in the order in which they were made. Each has the same share, and what some do not
@@ -66,14 +66,14 @@ fn size(entities: &[Entity], detail: Detail) -> usize {
 pub(super) fn known(db: &Connection, user: UserId, names: Vec<String>, bytes: usize) -> Outcome<Vec<Entity>> {
     let Some(number) = Number::find(db, user)? else { return Ok(Vec::new()) };
     let mut ids = Vec::new();
-    for name in distinct(names) {
+    for name in distinct(&names) {
         ids.extend(entity_id(db, number, &name)?);
     }
     entities(db, &mut ids, Detail::Plain, bytes)
 }
 
 /// Entities by name, with their relations and names that look like those that are not there.
-pub(super) fn open(db: &Connection, user: UserId, names: Vec<String>, detail: Detail, bytes: usize) -> Outcome<Opened> {
+pub(super) fn open(db: &Connection, user: UserId, names: &[String], detail: Detail, bytes: usize) -> Outcome<Opened> {
     let names = distinct(names);
     let Some(number) = Number::find(db, user)? else {
         let missing = names.into_iter().map(|name| MissingName { name, close: Vec::new() }).collect();
@@ -87,9 +87,24 @@ pub(super) fn open(db: &Connection, user: UserId, names: Vec<String>, detail: De
             None => missing.push(close.of(db, number, name)?),
         }
     }
+    Ok(Opened { found: opened(db, ids, detail, bytes)?, missing })
+}
+
+/// The same when each of the names is there; `None` when one is not.
+pub(super) fn open_known(db: &Connection, user: UserId, names: &[String], detail: Detail, bytes: usize) -> Outcome<Option<Opened>> {
+    let Some(number) = Number::find(db, user)? else { return Ok(None) };
+    let mut ids = Vec::new();
+    for name in distinct(names) {
+        let Some(id) = entity_id(db, number, &name)? else { return Ok(None) };
+        ids.push(id);
+    }
+    Ok(Some(Opened { found: opened(db, ids, detail, bytes)?, missing: Vec::new() }))
+}
+
+fn opened(db: &Connection, mut ids: Vec<i64>, detail: Detail, bytes: usize) -> Outcome<Subgraph> {
     let entities = entities(db, &mut ids, detail, bytes)?;
     let left = bytes.saturating_sub(size(&entities, detail));
-    Ok(Opened { found: with_relations(db, &ids, entities, left)?, missing })
+    with_relations(db, &ids, entities, left)
 }
 
 /// A part of the whole.
