@@ -109,6 +109,18 @@ pub struct Token {
     pub created_at: Timestamp,
 }
 
+impl Token {
+    /// The person whom it speaks for: its own, or for a service the one who is `named` beside it.
+    #[must_use]
+    pub fn speaks_for(&self, named: Option<UserId>) -> Option<UserId> {
+        match self.kind {
+            TokenKind::User => self.user_id,
+            TokenKind::Service => named,
+            TokenKind::Admin => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

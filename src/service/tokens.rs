@@ -87,8 +87,7 @@ impl Tokens {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn standing(&self, user_id: UserId) -> StoreResult<Option<Standing>> {
-        let user = self.store.find_user(user_id).await?;
-        Ok(user.map(|user| if user.blocked { Standing::Blocked } else { Standing::Welcome }))
+        Ok(self.store.find_user(user_id).await?.as_ref().map(Standing::from))
     }
 
     /// All tokens, oldest first.

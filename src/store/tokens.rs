@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Page, PageRequest, StoreResult};
 use crate::domain::ids::UserId;
 use crate::domain::token::Token;
+use crate::domain::user::User;
 
 /// Whether somebody is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,12 @@ pub enum Standing {
     Welcome,
     /// The host has blocked them.
     Blocked,
+}
+
+impl From<&User> for Standing {
+    fn from(user: &User) -> Self {
+        if user.blocked { Self::Blocked } else { Self::Welcome }
+    }
 }
 
 /// A token, with the person whom it speaks for.
@@ -34,8 +41,7 @@ pub trait Tokens {
     /// [`super::StoreError::NotFound`] when its person does not exist; [`super::StoreError::Unavailable`].
     async fn add_token(&self, token: Token) -> StoreResult<()>;
 
-    /// The token of that hash, and how the person stands whom it speaks for: its own, or for a service the one who is `named`
-    /// beside it. The caller checks whether it has expired. Every call over HTTP begins with this, so it is one look and sees what
+    /// The token of that hash, and how the person stands [whom it speaks for](Token::speaks_for). The caller checks whether it has expired. Every call over HTTP begins with this, so it is one look and sees what
     /// was stored last by whatever process.
     ///
     /// # Errors

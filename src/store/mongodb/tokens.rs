@@ -10,10 +10,11 @@ use super::fault;
 use super::fields::{Fields, date, maybe_date, object_id, to_bson};
 use super::names::Place;
 use super::staged::binary;
+use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{Token, TokenKind};
 use crate::store::cursor::{self, Listing};
-use crate::store::{Page, PageRequest, StoreError, StoreResult, Tokens};
+use crate::store::{KnownToken, Page, PageRequest, People as _, Standing, StoreError, StoreResult, Tokens};
 
 const fn word(kind: TokenKind) -> &'static str {
     match kind {
@@ -69,10 +70,17 @@ impl Tokens for MongoStore {
         Ok(())
     }
 
-    async fn find_token(&self, hash: [u8; 32]) -> StoreResult<Option<Token>> {
+    async fn find_token(&self, hash: [u8; 32], named: Option<UserId>) -> StoreResult<Option<KnownToken>> {
         let collection = self.collection(Place::Tokens);
         let found = collection.find_one(doc! { "hash": binary(hash.to_vec()) }).await.map_err(fault::unavailable)?;
-        found.map(|document| token_from(collection.name(), &document)).transpose()
+        let Some(document) = found else { return Ok(None) };
+        let token = token_from(collection.name(), &document)?;
+        // Two documents, read one after the other: what is revoked or blocked meanwhile was not when this call began.
+        let standing = match token.speaks_for(named) {
+            Some(person) => self.find_user(person).await?.as_ref().map(Standing::from),
+            None => None,
+        };
+        Ok(Some(KnownToken { token, standing }))
     }
 
     async fn list_tokens(&self, page: PageRequest) -> StoreResult<Page<Token>> {

@@ -68,12 +68,7 @@ pub(super) fn add(unit: &Unit<'_>, token: &Token) -> Outcome<()> {
 pub(super) fn find(db: &Connection, hash: [u8; 32], named: Option<UserId>) -> Outcome<Option<KnownToken>> {
     let found = db.prepare_cached(select_token!("WHERE hash = ?1"))?.query_row([hash], token).optional()?;
     let Some(token) = found else { return Ok(None) };
-    let person = match token.kind {
-        TokenKind::User => token.user_id,
-        TokenKind::Service => named,
-        TokenKind::Admin => None,
-    };
-    let standing = match person {
+    let standing = match token.speaks_for(named) {
         Some(person) => super::people::standing(db, person)?,
         None => None,
     };
