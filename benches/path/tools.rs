@@ -69,7 +69,7 @@ fn entity(prefix: &str, index: usize) -> Value {
     json!({
         "name": format!("{prefix} {index:06}"),
         "entityType": "person",
-        "observations": [format!("{prefix} number {index} keeps caches under tree {}", index * 7919 % 1_000_003)],
+        "observations": [format!("{prefix} number {index} keeps caches under tree {}", index * 7919 % 999_983)],
     })
 }
 
