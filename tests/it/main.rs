@@ -27,6 +27,8 @@ mod mcp;
 mod memory_tools;
 #[cfg(feature = "mongodb")]
 mod mongodb;
+#[cfg(feature = "mongodb")]
+mod mongodb_units;
 mod outside;
 mod papers;
 mod schedule_tools;

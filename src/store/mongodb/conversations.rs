@@ -153,9 +153,10 @@ impl Conversations for MongoStore {
     }
 
     async fn recent_messages(&self, user_id: UserId, id: ConversationId, before_sequence: i64, limit: usize) -> StoreResult<Recent> {
-        self.settle(user_id).await?;
+        let has_none = self.settle_before(user_id, id, before_sequence).await?;
+        let summary = async || if has_none { Ok(None) } else { self.find_summary(user_id, id).await };
         if limit == 0 {
-            return Ok(Recent { summary: self.find_summary(user_id, id).await?, messages: Vec::new() });
+            return Ok(Recent { summary: summary().await?, messages: Vec::new() });
         }
         let wanted = doc! {
             "user": user_id.to_string(),
@@ -165,11 +166,8 @@ impl Conversations for MongoStore {
         };
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         // Both are as of now: a summary only ever moves forward, over messages that stay.
-        let (summary, found) = futures::future::try_join(
-            self.find_summary(user_id, id),
-            self.messages_holding(wanted, doc! { "slot": -1, "entry": -1 }, None, most),
-        )
-        .await?;
+        let (summary, found) =
+            futures::future::try_join(summary(), self.messages_holding(wanted, doc! { "slot": -1, "entry": -1 }, None, most)).await?;
         Ok(Recent { summary, messages: found.into_iter().rev().map(|(message, _place)| message).collect() })
     }
 }

@@ -137,6 +137,7 @@ pub(super) fn thread_from(collection: &str, document: &Document) -> StoreResult<
         last_id: fields.find_id("lastMessageId", MessageId::from_uuid)?,
         last_slot: fields.find_number("lastSlot")?.unwrap_or(0),
         last_entry: fields.find_number("lastEntry")?.unwrap_or(0),
+        unsummarised: false,
     })
 }
 

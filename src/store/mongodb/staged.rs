@@ -66,6 +66,17 @@ impl Writes {
         self.0.is_empty()
     }
 
+    /// Whether a prompt of what stands before that place is the same with and without these.
+    pub(super) fn are_behind(&self, sequence: i64) -> bool {
+        self.0.iter().all(|write| match (write.place, &write.what) {
+            // A text that has no place yet is in no prompt.
+            (Place::Messages, What::Put { set, .. }) => set.get_i64("sequence").map_or(true, |place| place >= sequence),
+            (Place::Messages, What::Change { set }) => set.get_i64("sequence").is_ok_and(|place| place >= sequence),
+            (Place::Messages | Place::Summaries, _) => false,
+            _ => true,
+        })
+    }
+
     /// These and those after them, where few writes to one document become one.
     pub(super) fn followed_by(&self, later: &Self) -> Self {
         let mut all = self.clone();

@@ -137,6 +137,9 @@ fn key(user_id: UserId, id: ConversationId) -> Document {
 
 fn put(unit: &mut Unit<'_>, id: ConversationId, mut set: Document) {
     set.insert("updatedAt", date(unit.draft.now));
+    if let Some(thread) = unit.draft.state.thread_mut(id) {
+        thread.unsummarised = false;
+    }
     let key = key(unit.draft.user_id, id);
     unit.draft.put(Place::Summaries, key, set);
 }

@@ -21,6 +21,24 @@ impl MongoStore {
         found.map(|document| shapes::thread_from(collection.name(), &document)).transpose()
     }
 
+    /// Sees to it that a conversation's messages before a place, and its summary, stand where they are read. A process that holds
+    /// the person's lane of turns knows what is staged, so it need not ask: it is about the turn itself, which comes behind that
+    /// place. Returns whether the conversation is known to have no summary.
+    pub(super) async fn settle_before(&self, user_id: UserId, id: ConversationId, before: i64) -> StoreResult<bool> {
+        let held = self.heads.find(user_id).filter(|head| {
+            let lane = &head.state.turn_lane;
+            lane.owner.is_some() && lane.next.is_some_and(|until| until > self.now())
+        });
+        if let Some(head) = held
+            && head.pending.parts.is_empty()
+            && head.pending.writes.are_behind(before)
+        {
+            return Ok(head.state.thread(id).is_some_and(|thread| thread.unsummarised));
+        }
+        self.settle(user_id).await?;
+        Ok(false)
+    }
+
     /// Reads the conversation that somebody continues by texting.
     pub(super) async fn find_newest_thread(
         &self,

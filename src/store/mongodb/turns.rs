@@ -44,7 +44,13 @@ impl Turns for MongoStore {
     }
 
     async fn complete_turn(&self, lease: &TurnLease, outcome: TurnOutcome) -> StoreResult<CompletedTurn> {
-        lost(self.change(lease.user_id, Apply::Now, |draft| draft.complete(lease, &outcome)).await)
+        // What is to be delivered has its own units, which come at once and write this as well.
+        let leaves = match &outcome {
+            TurnOutcome::Answered { outgoing, .. } => outgoing.iter().any(|part| !part.held),
+            TurnOutcome::Refused { .. } => false,
+        };
+        let when = if leaves { Apply::Later } else { Apply::Now };
+        lost(self.change(lease.user_id, when, |draft| draft.complete(lease, &outcome)).await)
     }
 
     async fn release_turn(&self, lease: &TurnLease, release: TurnRelease) -> StoreResult<()> {
@@ -127,14 +133,15 @@ impl MongoStore {
             };
             let next = unit.draft.state.turn_lane.next;
             let when = if leased.is_some() { Apply::Later } else { Apply::Now };
+            let is_long = |turn: &LeasedTurn| unit.draft.has_long_text(turn.lease.turn_id);
+            let is_long = leased.as_ref().is_some_and(is_long);
             if unit.commit_and(when).await? {
-                let used = leased.as_ref().is_some_and(|turn| turn.starts == 1);
-                if counted == Some(Everybody::Counted) && !used {
+                if counted == Some(Everybody::Counted) && leased.is_none() {
                     self.uncount_for_everybody(limits).await?;
                 }
                 let leased = match leased {
-                    Some(turn) => Some(self.with_long_texts(turn).await?),
-                    None => None,
+                    Some(turn) if is_long => Some(self.with_long_texts(turn).await?),
+                    leased => leased,
                 };
                 return Ok((leased, next));
             }
@@ -173,11 +180,6 @@ impl MongoStore {
 
     /// Texts that are too long for a head are read from the messages.
     async fn with_long_texts(&self, mut turn: LeasedTurn) -> StoreResult<LeasedTurn> {
-        // A message has a text or something that came with it, so an empty one without is a long one.
-        let long = |text: &Message| text.text.is_empty() && text.attachments.is_empty();
-        if !turn.texts.iter().any(long) {
-            return Ok(turn);
-        }
         self.settle(turn.lease.user_id).await?;
         let ids: Vec<String> = turn.texts.iter().map(|text| text.id.to_string()).collect();
         let mut stored = self.messages_by_id(turn.lease.user_id, &ids).await?;

@@ -29,7 +29,7 @@ pub(crate) const BOB: &str = "+15550000002";
 pub(crate) const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
 
 /// No daily limits.
-pub(super) fn no_limits() -> DailyLimits {
+pub(crate) fn no_limits() -> DailyLimits {
     limits(0, 0)
 }
 
@@ -39,7 +39,7 @@ pub(super) fn limits(per_person: u32, all: u32) -> DailyLimits {
 }
 
 /// The gateways that both have open.
-pub(super) fn twilio() -> Vec<String> {
+pub(crate) fn twilio() -> Vec<String> {
     vec!["twilio".to_owned()]
 }
 
@@ -49,11 +49,11 @@ pub(super) fn held(turn: &LeasedTurn) -> HeldLease {
 }
 
 /// Two processes.
-pub(super) fn owner() -> Owner {
+pub(crate) fn owner() -> Owner {
     Owner("host/1/1/a".to_owned())
 }
 
-pub(super) fn other_owner() -> Owner {
+pub(crate) fn other_owner() -> Owner {
     Owner("host/2/1/b".to_owned())
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn phone(number: &str) -> PhoneNumber {
 pub(crate) struct Fixture {
     pub(crate) store: SharedStore,
     pub(crate) clock: Clock,
-    pub(super) settings: Storage,
+    pub(crate) settings: Storage,
     /// Removed with it.
     _folder: tempfile::TempDir,
     /// Likewise, and after the store.
@@ -250,12 +250,12 @@ impl Fixture {
     }
 
     /// Leases every due delivery.
-    pub(super) async fn deliveries(&self) -> Vec<LeasedDelivery> {
+    pub(crate) async fn deliveries(&self) -> Vec<LeasedDelivery> {
         self.store.lease_deliveries(&owner(), &twilio(), 100).await.unwrap().work
     }
 
     /// Leases the one delivery that is due.
-    pub(super) async fn delivery(&self) -> LeasedDelivery {
+    pub(crate) async fn delivery(&self) -> LeasedDelivery {
         let mut work = self.deliveries().await;
         assert_eq!(work.len(), 1, "one delivery is due");
         work.remove(0)

@@ -50,8 +50,8 @@ pub(super) async fn a_large_graph_is_empty_at_once_and_erased_step_by_step(f: Fi
         steps += 1;
         assert_eq!((names(&f.store, ann).await.len(), hits(&f.store, ann, "grey").await), (1, 1), "what was stored since stays");
     }
-    // 900 rows of the index and 1,199 of the graph, less the first that went at once.
-    assert!((35..=45).contains(&steps), "{steps} steps");
+    // In SQLite 900 rows of the index and 1,199 of the graph, less the first that went at once; MongoDB deletes a graph in one.
+    assert!(steps <= 45, "{steps} steps");
     assert!(!f.store.erase_left_over(50).await.unwrap());
     assert_eq!((names(&f.store, bob).await.len(), hits(&f.store, bob, "grey").await), (3, 3));
     assert_eq!(names(&f.store, ann).await, ["entity 1"]);

@@ -15,6 +15,8 @@ pub(crate) mod mongo;
 pub(crate) mod process;
 mod self_test;
 pub(crate) mod twilio;
+#[cfg(feature = "mongodb")]
+pub(crate) mod wire;
 
 use std::time::{Duration, Instant};
 

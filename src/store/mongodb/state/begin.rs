@@ -2,12 +2,17 @@
 
 use super::words::OpenState;
 use super::{Draft, Turn};
-use crate::domain::ids::MessageId;
+use crate::domain::ids::{MessageId, TurnId};
 use crate::store::mongodb::names::Place;
 use crate::store::mongodb::shapes;
 use crate::store::{StoreError, StoreResult};
 
 impl Draft {
+    /// Whether a turn has a text that is too long for a head, and stands with the messages.
+    pub(in crate::store::mongodb) fn has_long_text(&self, id: TurnId) -> bool {
+        self.state.turns.iter().any(|turn| turn.id == id && turn.texts.iter().any(|text| text.text.is_none()))
+    }
+
     /// Gives a turn's texts their places and parents at the end of its conversation.
     ///
     /// # Errors

@@ -44,7 +44,6 @@ impl Draft {
             self.begin(&mut turn)?;
             turn.over_limit = self.count_turn(limits, everybody);
         }
-        turn.starts += 1;
         let fence = self.state.turn_lane.take(owner, turn.number, self.now);
         let thread = self.state.thread(turn.conversation_id).ok_or(StoreError::NotFound { what: "the conversation" })?;
         let leased = LeasedTurn {
@@ -61,6 +60,7 @@ impl Draft {
             over_limit: turn.over_limit,
             steps: turn.steps.iter().map(super::StepState::step).collect(),
         };
+        turn.starts += 1;
         self.put_back(turn);
         Ok(leased)
     }

@@ -44,6 +44,9 @@ pub(in crate::store::mongodb) struct Thread {
     pub(in crate::store::mongodb) last_slot: i64,
     #[serde(default)]
     pub(in crate::store::mongodb) last_entry: i64,
+    /// It never had a summary, nor a claim on one: then nobody need look for it.
+    #[serde(default)]
+    pub(in crate::store::mongodb) unsummarised: bool,
 }
 
 impl Thread {
@@ -72,6 +75,7 @@ impl Thread {
             last_id: None,
             last_slot: 0,
             last_entry: 0,
+            unsummarised: true,
         }
     }
 

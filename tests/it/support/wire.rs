@@ -1,0 +1,130 @@
+//! What stands between a store and its MongoDB server: counts the commands that pass, and breaks the line where a test says so.
+//!
+//! Each message of the protocol begins with its length; a command is the first field of its first document. Nothing else is
+//! looked at, so this works with any server.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use mongodb::bson::Document;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Where the line breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Break {
+    /// The command never arrives.
+    Before(&'static str),
+    /// The command is done, and its answer is lost.
+    After(&'static str),
+}
+
+#[derive(Default)]
+struct Seen {
+    commands: BTreeMap<String, u32>,
+    breaks: Option<Break>,
+}
+
+/// A line to a server.
+pub(crate) struct Wire {
+    /// What a store connects to.
+    pub(crate) uri: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What a driver says by itself.
+const CHATTER: [&str; 5] = ["hello", "isMaster", "ismaster", "ping", "endSessions"];
+
+impl Wire {
+    /// A line to the server of that connection string, which names one host.
+    pub(crate) async fn to(uri: &str) -> Self {
+        let host = uri.strip_prefix("mongodb://").unwrap().split(['/', '?']).next().unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let shared = Arc::clone(&seen);
+        tokio::spawn(async move {
+            while let Ok((near, _address)) = listener.accept().await {
+                let (host, seen) = (host.clone(), Arc::clone(&shared));
+                tokio::spawn(async move {
+                    let Ok(far) = TcpStream::connect(&host).await else { return };
+                    let _ = (near.set_nodelay(true), far.set_nodelay(true));
+                    let (from_near, to_near) = near.into_split();
+                    let (from_far, to_far) = far.into_split();
+                    let breaking = Arc::new(tokio::sync::Notify::new());
+                    tokio::select! {
+                        () = forward(from_near, to_far, &seen, &breaking) => {}
+                        () = back(from_far, to_near, &breaking) => {}
+                    }
+                });
+            }
+        });
+        Self { uri: format!("mongodb://{address}/?directConnection=true"), seen }
+    }
+
+    /// From now on the line breaks there.
+    pub(crate) fn break_at(&self, at: Break) {
+        self.seen.lock().unwrap().breaks = Some(at);
+    }
+
+    /// It no longer breaks.
+    pub(crate) fn mend(&self) {
+        self.seen.lock().unwrap().breaks = None;
+    }
+
+    /// What passed since the last time this was asked.
+    pub(crate) fn take_commands(&self) -> BTreeMap<String, u32> {
+        std::mem::take(&mut self.seen.lock().unwrap().commands)
+    }
+}
+
+async fn message(from: &mut OwnedReadHalf) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length).await.ok()?;
+    let size = usize::try_from(u32::from_le_bytes(length)).ok()?;
+    let mut whole = length.to_vec();
+    whole.resize(size, 0);
+    from.read_exact(whole.get_mut(4..)?).await.ok()?;
+    Some(whole)
+}
+
+/// The command of a message: behind the header, the flags and the kind of the first section.
+fn command(message: &[u8]) -> Option<String> {
+    const OP_MSG: i32 = 2013;
+    let opcode = i32::from_le_bytes(message.get(12..16)?.try_into().ok()?);
+    if opcode != OP_MSG {
+        return None;
+    }
+    let document = Document::from_reader(message.get(21..)?).ok()?;
+    document.keys().next().cloned()
+}
+
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, seen: &Mutex<Seen>, breaking: &tokio::sync::Notify) {
+    while let Some(message) = message(&mut from).await {
+        if let Some(name) = command(&message) {
+            let mut seen = seen.lock().unwrap();
+            if !CHATTER.contains(&name.as_str()) {
+                *seen.commands.entry(name.clone()).or_default() += 1;
+            }
+            match &seen.breaks {
+                Some(Break::Before(at)) if *at == name => return,
+                Some(Break::After(at)) if *at == name => breaking.notify_one(),
+                _ => {}
+            }
+        }
+        if to.write_all(&message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, breaking: &tokio::sync::Notify) {
+    while let Some(message) = message(&mut from).await {
+        // The command that this answers was the last one on this line, so what was noted is about it.
+        let lost = tokio::time::timeout(std::time::Duration::ZERO, breaking.notified()).await.is_ok();
+        if lost || to.write_all(&message).await.is_err() {
+            return;
+        }
+    }
+}
