@@ -43,6 +43,12 @@ impl Clock {
         }
     }
 
+    /// Whether this clock stands still: then no other is to be compared with it.
+    #[must_use]
+    pub const fn stands_still(&self) -> bool {
+        self.set.is_some()
+    }
+
     /// The present moment.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]

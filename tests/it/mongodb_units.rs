@@ -277,6 +277,28 @@ async fn a_unit_that_is_too_large_for_a_head_is_as_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_librechat_deleted_stays_deleted() {
+    let s = setting().await;
+    let receipt = s.f.texted(ANN, "hello").await;
+    s.f.drain().await;
+    let of_it = doc! { "conversationId": receipt.conversation_id.to_string() };
+    for collection in ["conversations", "messages"] {
+        s.raw.collection::<Document>(collection).delete_many(of_it.clone()).await.unwrap();
+    }
+    // Whoever texts at that moment is answered, in a conversation that nobody sees any more.
+    assert_eq!(s.f.texted(ANN, "still there?").await.conversation_id, receipt.conversation_id);
+    s.f.drain().await;
+    let next = s.f.texted(ANN, "and now?").await;
+    assert_ne!(next.conversation_id, receipt.conversation_id, "another is begun");
+    s.f.drain().await;
+    assert_eq!(s.f.said(next).await, ["and now?", "re: and now?"]);
+    assert!(s.f.said(receipt).await.is_empty());
+    for collection in ["conversations", "messages"] {
+        assert_eq!(s.raw.collection::<Document>(collection).count_documents(of_it.clone()).await.unwrap(), 0, "{collection}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_turn_takes_few_round_trips() {
     let s = setting().await;
     // Whoever has texted before.

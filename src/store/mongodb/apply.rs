@@ -5,6 +5,7 @@
 //! command of the row marks the head as written, so that on a server that takes writes of many collections at once this is one
 //! round trip.
 
+use futures::future::BoxFuture;
 use mongodb::Namespace;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::ErrorKind;
@@ -15,8 +16,8 @@ use super::fault::{self, DUPLICATE};
 use super::fields::{Fields, object_id};
 use super::head::Pending;
 use super::names::Place;
-use super::staged::{Change, Command, What, Write, Writes};
-use crate::domain::ids::UserId;
+use super::staged::{Change, Command, VERSION, What, Write, Writes};
+use crate::domain::ids::{ConversationId, UserId};
 use crate::store::{StoreError, StoreResult};
 
 impl MongoStore {
@@ -24,7 +25,12 @@ impl MongoStore {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: some of it may be written, and the rest is still staged.
-    pub(super) async fn apply(&self, user_id: UserId, version: i64, pending: &Pending) -> StoreResult<()> {
+    pub(super) fn apply<'a>(&'a self, user_id: UserId, version: i64, pending: &'a Pending) -> BoxFuture<'a, StoreResult<()>> {
+        // Boxed, because what follows from it may be a unit, which applies what it staged.
+        Box::pin(self.apply_and_follow(user_id, version, pending))
+    }
+
+    async fn apply_and_follow(&self, user_id: UserId, version: i64, pending: &Pending) -> StoreResult<()> {
         let Some(writes) = self.whole(pending).await? else {
             // Whoever applied it removed its parts.
             self.heads.forget(user_id);
@@ -36,13 +42,16 @@ impl MongoStore {
             filter: doc! { "_id": object_id(user_id), "version": version },
             change: Change::Update { update: doc! { "$unset": { "pending": "", "parts": "" } }, upsert: false },
         });
-        let asks = writes.0.iter().any(|write| write.what == What::Claim);
+        let asks = writes.0.iter().any(|write| write.what == What::Claim || conversation_of(write).is_some());
         let matched = self.run(&commands, asks).await?;
         self.heads.applied(user_id, version);
         self.forget_parts(&pending.parts).await;
         for (write, matched) in writes.0.iter().zip(matched) {
             if write.what == What::Claim && matched {
                 self.take_report(claimed_key(write)?).await?;
+            }
+            if let Some(id) = conversation_of(write).filter(|_id| !matched) {
+                self.forget_if_gone(user_id, id).await?;
             }
         }
         Ok(())
@@ -90,12 +99,30 @@ impl MongoStore {
                 self.client.bulk_write(models.clone()).await.err()
             };
             let Some(error) = failure else { break };
-            // It gave way to a later write of the same document.
             let Some(given_way) = gave_way(&error) else { return Err(fault::unavailable(error)) };
+            if let Some(command) = commands.get(done + given_way) {
+                self.tell_of_stranger(command).await?;
+            }
             done += given_way + 1;
             models.drain(..=given_way.min(models.len() - 1));
         }
         Ok(matched)
+    }
+
+    /// A write met a document that has what may be there once. That is a later write of the same document, to which it gives way;
+    /// or else, in LibreChat's collections, a document of somebody else, and then the host is told.
+    async fn tell_of_stranger(&self, command: &Command) -> StoreResult<()> {
+        let mut key = command.filter.clone();
+        key.remove(VERSION);
+        let collection = self.db.collection::<Document>(&command.collection);
+        let found = collection.find_one(key).projection(doc! { "_id": 1 }).await.map_err(fault::unavailable)?;
+        if found.is_none() {
+            tracing::error!(
+                collection = command.collection,
+                "another document has what only one may have there, so a document of ours is missing; look at the collection's unique indexes"
+            );
+        }
+        Ok(())
     }
 
     fn model(&self, command: &Command) -> WriteModel {
@@ -110,7 +137,7 @@ impl MongoStore {
         }
     }
 
-    /// For servers before 8.0: neighbours in one collection go together.
+    /// For servers before 8.0, which take the writes of one collection at a time: each is a command of its own.
     async fn run_one_by_one(&self, commands: &[Command]) -> StoreResult<Vec<bool>> {
         let mut matched = Vec::with_capacity(commands.len());
         for command in commands {
@@ -125,12 +152,23 @@ impl MongoStore {
             };
             matched.push(match outcome {
                 Ok(found) => found,
-                Err(error) if fault::is_duplicate(&error) => false,
+                Err(error) if fault::is_duplicate(&error) => {
+                    self.tell_of_stranger(command).await?;
+                    false
+                }
                 Err(error) => return Err(fault::unavailable(error)),
             });
         }
         Ok(matched)
     }
+}
+
+/// The conversation that a write changes if it is there: LibreChat may have deleted it.
+fn conversation_of(write: &Write) -> Option<ConversationId> {
+    if write.place != Place::Conversations || !matches!(write.what, What::Change { .. }) {
+        return None;
+    }
+    write.key.get_str("conversationId").ok()?.parse().ok()
 }
 
 /// The place of the write that gave way, where that is all that is wrong.

@@ -205,7 +205,7 @@ impl Unit<'_> {
 
 impl Draft {
     /// Deletes a conversation with its messages and turns, and withdraws what is still to be sent of it.
-    fn delete_conversation(&mut self, id: ConversationId) {
+    pub(super) fn delete_conversation(&mut self, id: ConversationId) {
         let now = self.now;
         self.drop_conversation(id);
         for message in self.state.outgoing.iter_mut().filter(|message| message.conversation_id == id) {

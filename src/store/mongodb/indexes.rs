@@ -97,7 +97,7 @@ const WANTED: &[Wanted] = &[
     plain(Place::Turns, &[("user", 1), ("conversationId", 1)]),
     plain(Place::Turns, &[("state", 1), ("openedAt", 1), ("_id", 1)]),
     plain(Place::Turns, &[("openedAt", 1), ("_id", 1)]),
-    plain(Place::Outbox, &[("carrierKey", 1)]).unique().having("carrierKey"),
+    plain(Place::Outbox, &[("carrierKey", 1)]).having("carrierKey"),
     plain(Place::Outbox, &[("user", 1), ("number", 1)]),
     plain(Place::Outbox, &[("user", 1), ("conversationId", 1)]),
     plain(Place::Outbox, &[("turnId", 1)]),

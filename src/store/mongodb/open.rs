@@ -70,6 +70,7 @@ impl MongoStore {
             identify(&database, &names, &clock, &folder).await?;
             indexes::ensure(&database, &names).await?;
             let store = Self::over(client, database, names, clock, writes_across);
+            store.compare_clocks().await?;
             store.take_over().await?;
             Ok(store)
         })?;

@@ -1,5 +1,7 @@
 //! Conversations that a unit needs and the head does not hold.
 
+use std::sync::Arc;
+
 use mongodb::bson::doc;
 
 use super::MongoStore;
@@ -8,7 +10,7 @@ use super::fields::date;
 use super::names::Place;
 use super::shapes;
 use super::state::Thread;
-use super::unit::Unit;
+use super::unit::{Apply, Unit};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::time::Timestamp;
 use crate::store::{ConversationTarget, StoreResult};
@@ -37,6 +39,28 @@ impl MongoStore {
         }
         self.settle(user_id).await?;
         Ok(false)
+    }
+
+    /// A conversation could not be changed where it stands: if somebody deleted it, what is left of it goes too, and the next text
+    /// begins another.
+    pub(super) async fn forget_if_gone(&self, user_id: UserId, id: ConversationId) -> StoreResult<()> {
+        if self.find_thread(user_id, id).await?.is_some() {
+            return Ok(());
+        }
+        let mut made = 0;
+        loop {
+            self.wait_before(made).await?;
+            made += 1;
+            let Some(head) = self.load(user_id).await? else { return Ok(()) };
+            let mut unit = self.unit_on(Arc::new(head));
+            if unit.draft.state.thread(id).is_none() {
+                return Ok(());
+            }
+            unit.draft.delete_conversation(id);
+            if unit.commit_and(Apply::Later).await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads the conversation that somebody continues by texting.

@@ -156,7 +156,8 @@ impl MongoStore {
     pub(super) async fn count_for_everybody(&self, limits: &DailyLimits) -> StoreResult<Everybody> {
         let collection = self.collection(Place::Days);
         let room = doc! { "_id": &limits.day, "turns": { "$lt": i64::from(limits.all) } };
-        match collection.update_one(room, doc! { "$inc": { "turns": 1_i64 } }).upsert(true).await {
+        let one_more = doc! { "$inc": { "turns": 1_i64 } };
+        match collection.update_one(room.clone(), one_more.clone()).upsert(true).await {
             Ok(counted) => {
                 if counted.upserted_id.is_some() {
                     // The first turn of a day forgets the days before.
@@ -164,8 +165,11 @@ impl MongoStore {
                 }
                 Ok(Everybody::Counted)
             }
-            // The day is there, and has no room.
-            Err(error) if fault::is_duplicate(&error) => Ok(Everybody::Full),
+            // The day is there: it has no room, or another process made it at this moment.
+            Err(error) if fault::is_duplicate(&error) => {
+                let counted = collection.update_one(room, one_more).await.map_err(fault::unavailable)?;
+                Ok(if counted.matched_count > 0 { Everybody::Counted } else { Everybody::Full })
+            }
             Err(error) => Err(fault::unavailable(error)),
         }
     }

@@ -1,5 +1,6 @@
 //! What concerns the store as a whole: whether it answers, figures, marks, and the leases of a process.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -125,7 +126,24 @@ impl Upkeep for MongoStore {
 }
 
 impl MongoStore {
+    /// Compares the server's clock with this machine's, so that leases of several hosts are timed by one clock. Half of the way
+    /// there and back is counted as the way back.
+    pub(super) async fn compare_clocks(&self) -> StoreResult<()> {
+        if self.clock.stands_still() {
+            return Ok(());
+        }
+        let asked = self.clock.now();
+        let hello = self.db.run_command(doc! { "hello": 1 }).await.map_err(fault::unavailable)?;
+        let answered = self.clock.now();
+        if let Some(theirs) = Fields::new("hello", &hello).find_moment("localTime")? {
+            let ours = asked.after(answered.since(asked) / 2);
+            self.ahead.store(theirs.as_millis() - ours.as_millis(), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     async fn write_check(&self) -> StoreResult<()> {
+        self.compare_clocks().await?;
         let checked = doc! { "$set": { "checkedAt": date(self.clock.now()) } };
         let written = self.collection(Place::Meta).update_one(doc! { "_id": "checked" }, checked).upsert(true).await;
         written.map_err(fault::unavailable)?;

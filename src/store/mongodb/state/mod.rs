@@ -14,6 +14,8 @@ pub(super) mod lanes;
 pub(super) mod leasing;
 pub(super) mod outgoing;
 pub(super) mod steps;
+#[cfg(test)]
+mod tests;
 pub(super) mod thread;
 pub(super) mod words;
 
