@@ -305,6 +305,12 @@ impl App {
         Ok(HttpState::new(parts)?)
     }
 
+    /// The store, for what concerns all that it holds: archives, figures, checks.
+    #[must_use]
+    pub fn archive_store(&self) -> SharedStore {
+        Arc::clone(&self.store)
+    }
+
     /// Ends outside servers, waits for what is being written and closes the store.
     pub async fn close(&self) {
         self.outside.close().await;

@@ -1,6 +1,6 @@
 //! Files that a command takes in or gives out; `-` is standard input or output.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -46,4 +46,21 @@ pub(crate) fn write(file: Option<&Path>, text: &str) -> anyhow::Result<()> {
         let _not_there = std::fs::remove_file(part);
     }
     written.with_context(|| format!("{} could not be written", file.display()))
+}
+
+/// An empty file that goes away by itself: it has no name any more.
+pub(crate) fn nameless() -> std::io::Result<File> {
+    let folder = std::env::temp_dir();
+    for number in 0..u32::MAX {
+        let path = folder.join(format!("scrubjay-{}-{number}", std::process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(file) => {
+                std::fs::remove_file(&path)?;
+                return Ok(file);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(std::io::ErrorKind::AlreadyExists.into())
 }

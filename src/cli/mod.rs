@@ -6,6 +6,7 @@
 //!
 //! Adding one: a file with `Args` and `run`, and a line in [`Command`] and in [`run`].
 
+mod archive;
 mod chat;
 mod completions;
 mod config;
@@ -27,6 +28,7 @@ mod schedules;
 mod serve;
 mod server_file;
 mod sms;
+mod store;
 mod todos;
 mod token;
 mod users;
@@ -104,6 +106,10 @@ enum Command {
     Memory(memory::Args),
     /// Todo lists: list, import, export
     Todos(todos::Args),
+    /// Everything that the store holds, as a file: write, read, verify. Also the way from one backend to another
+    Archive(archive::Args),
+    /// The store itself: figures, a check, an empty one
+    Store(store::Args),
     /// Bearer tokens: create, list, revoke
     Token(token::Args),
     /// Tell how a phone number is read, or why it is refused
@@ -136,6 +142,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Memory(args) => memory::run(args, &context),
         Command::Todos(args) => todos::run(args, &context),
         Command::Schedules(args) => schedules::run(args, &context),
+        Command::Archive(args) => archive::run(args, &context),
+        Command::Store(args) => store::run(args, &context),
         Command::Token(args) => token::run(args, &context),
         Command::Mcp(args) => mcp::run(args, &context),
         Command::Phone(args) => phone::run(&args, &context.settings()?.config.phone),

@@ -39,6 +39,11 @@ impl ListArgs {
 }
 
 impl Output {
+    /// Whether a document was asked for.
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// One document, or what `human` makes of it.
     pub(crate) fn print<T: Serialize>(self, data: &T, human: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let mut text = if self.json { serde_json::to_string_pretty(data)? } else { human(data) };

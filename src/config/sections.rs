@@ -239,6 +239,18 @@ Backend {
     /// A MongoDB server.
     MongoDb,
 });
+impl Backend {
+    /// Its name, as it is set.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Json => "json",
+            Self::MongoDb => "mongodb",
+        }
+    }
+}
+
 words!(/// How log lines are written.
 LogFormat {
     /// For people.

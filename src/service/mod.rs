@@ -5,6 +5,7 @@
 
 pub mod access;
 mod agent;
+pub mod archives;
 mod backoff;
 pub mod catch_up;
 pub mod compose;

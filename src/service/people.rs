@@ -94,6 +94,14 @@ impl People {
         self.store.change_preferences(user_id, changes).await
     }
 
+    /// Erases a person: they are nobody at once, and what is left goes bit by bit.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
+    pub async fn erase(&self, user_id: UserId) -> StoreResult<()> {
+        self.store.erase_person(user_id).await
+    }
+
     /// Blocks or unblocks.
     ///
     /// # Errors

@@ -16,6 +16,15 @@ pub enum Whose {
     Persons(UserId),
 }
 
+/// Something that is wrong with what a backend keeps, beyond what its records say.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Damage {
+    /// What, without texts of people.
+    pub what: String,
+    /// What to do about it.
+    pub mend: &'static str,
+}
+
 /// Everything that a store held at one moment, batch by batch, in the order of [`Record::place`]. What is written to the store
 /// meanwhile is not in it. The store reads no further ahead than one batch; dropping this ends its reading.
 #[derive(Debug)]
@@ -69,4 +78,13 @@ pub trait Keeping {
     /// # Errors
     /// [`StoreError::Unavailable`](super::StoreError::Unavailable).
     async fn finish_restore(&self) -> StoreResult<()>;
+
+    /// Looks for what is wrong beyond the records themselves: in files, in search indexes, in lanes. It changes nothing and may take
+    /// long. A backend that keeps nothing but records has nothing to say.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`](super::StoreError::Unavailable).
+    async fn find_damage(&self) -> StoreResult<Vec<Damage>> {
+        Ok(Vec::new())
+    }
 }

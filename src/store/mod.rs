@@ -12,6 +12,7 @@
 //!
 //! Start with [`Inbox::accept`] and [`Turns::lease_turns`]. Adapters are private: [`open`] is the only way to one.
 
+pub mod archive;
 mod conversations;
 mod cursor;
 mod graph;
@@ -49,7 +50,7 @@ pub use inbox::{
     Receipt,
 };
 pub use jobs::{JobFilter, Jobs};
-pub use keeping::{Keeping, Snapshot, Whose};
+pub use keeping::{Damage, Keeping, Snapshot, Whose};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
 pub use people::{NewAccount, People};
 pub use schedules::{

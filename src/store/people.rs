@@ -55,6 +55,14 @@ pub trait People {
     /// [`super::StoreError::NotFound`]; [`super::StoreError::Unavailable`].
     async fn set_blocked(&self, user_id: UserId, blocked: bool) -> StoreResult<User>;
 
+    /// Erases a person: from now on they are nobody, and whoever works on something of theirs has lost the lease. What is left goes bit by
+    /// bit ([`super::Upkeep::erase_left_over`]), search index included. Two things stay, of which neither says who it was: the receipts by which
+    /// repeats of their messages are recognised, and that the number opted out, as a keyed hash of it. Repeating it changes nothing.
+    ///
+    /// # Errors
+    /// [`super::StoreError::NotFound`]; [`super::StoreError::Unavailable`].
+    async fn erase_person(&self, user_id: UserId) -> StoreResult<()>;
+
     /// Whether that number has opted out. Kept by number, not by person: it outlives the account.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
 use crate::domain::user::{PreferenceChange, User};
 use crate::store::cursor::{self, Listing};
-use crate::store::{Consent, NewAccount, NewPerson, Page, PageRequest, People, StoreResult};
+use crate::store::{Consent, NewAccount, NewPerson, Page, PageRequest, People, StoreError, StoreResult};
 
 impl MongoStore {
     /// A unit for somebody who has no head yet: an account that LibreChat has for that number, or a new one.
@@ -109,6 +109,12 @@ impl People for MongoStore {
             Ok(draft.state.user(user_id))
         })
         .await
+    }
+
+    async fn erase_person(&self, _user_id: UserId) -> StoreResult<()> {
+        let reason =
+            "erasing a person is not in this release for a MongoDB database; block them, and delete their conversations".to_owned();
+        Err(StoreError::Unsupported { reason })
     }
 
     async fn set_blocked(&self, user_id: UserId, blocked: bool) -> StoreResult<User> {

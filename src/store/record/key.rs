@@ -7,8 +7,9 @@ impl Kind {
     #[must_use]
     pub const fn key_fields(self) -> &'static [&'static str] {
         match self {
-            Self::Mark => &["name"],
+            Self::Mark | Self::HashKey => &["name"],
             Self::DailyTurns => &["day"],
+            Self::ErasedConsent => &["hash"],
             Self::Consent => &["phone"],
             Self::StatusReport => &["gateway", "gatewayMessageId"],
             Self::Person | Self::Activity | Self::Graph | Self::TodoList | Self::ScheduleList => &["userId"],

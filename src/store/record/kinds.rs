@@ -57,6 +57,12 @@ records! {
         => error_code: String,
     }
 
+    /// A key of this store's own, under which numbers are hashed.
+    HashKey { name: String, bytes: String, }
+
+    /// The word of a number whose person was erased, by the number's hash.
+    StoredErasedConsent { hash: String, opted_out: bool, said_at: Timestamp, }
+
     /// A bearer token: of a person, or (without one) of a service or the host.
     StoredToken {
         id: Uuid,
@@ -90,6 +96,7 @@ records! {
         preferred_agent: String,
         time_zone: String,
         quiet_hours: String,
+        erased_at: Timestamp,
     }
 
     /// What changes with every message of a person: figures, credits and the way back to the phone.

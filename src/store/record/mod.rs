@@ -144,6 +144,10 @@ kinds! {
     Consent(StoredConsent) "consent" shared [phone],
     /// An early report of a carrier.
     StatusReport(StatusReport) "statusReport" shared [gateway, gateway_message_id],
+    /// A key under which numbers are hashed.
+    HashKey(HashKey) "hashKey" shared [name],
+    /// The word of a number whose person was erased.
+    ErasedConsent(StoredErasedConsent) "erasedConsent" shared [hash],
     /// A person.
     Person(Person) "person" person [],
     /// A person's figures.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::erased_consents;
 use super::fault::Outcome;
 use super::writer::Unit;
 use crate::domain::delivery::{OutboundState, ReplyRoute};
@@ -154,7 +155,10 @@ fn newest_word(db: &Connection, phone: &PhoneNumber) -> Outcome<Option<(bool, Ti
         .prepare_cached("SELECT opted_out, said_at FROM consents WHERE phone = ?1")?
         .query_row([phone], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(found)
+    match found {
+        Some(found) => Ok(Some(found)),
+        None => erased_consents::find(db, phone),
+    }
 }
 
 /// What a consent word did.
@@ -172,6 +176,7 @@ pub(super) enum Word {
 pub(super) fn record_word(unit: &Unit<'_>, phone: &PhoneNumber, consent: Consent, said_at: Timestamp) -> Outcome<Word> {
     let said_at = said_at.min(unit.now);
     let opted_out = consent == Consent::OptOut;
+    erased_consents::recall(unit, phone)?;
     let before = newest_word(unit.db, phone)?;
     if before.is_some_and(|(_opted_out, newest)| newest > said_at) {
         return Ok(Word::Unchanged);

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0007_step_charges.sql"),
     include_str!("../../../migrations/0008_summary_claims.sql"),
     include_str!("../../../migrations/0009_detached_graphs.sql"),
+    include_str!("../../../migrations/0010_erased_people.sql"),
 ];
 
 /// The version that these migrations lead to.

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::cursor::{self, Listing, Place};
+use super::erased_consents;
 use super::fault::Outcome;
 use super::lanes;
 use super::rows;
@@ -23,7 +24,7 @@ macro_rules! select_user {
 
 /// One person.
 pub(super) fn find(db: &Connection, id: UserId) -> Outcome<Option<User>> {
-    Ok(db.prepare_cached(select_user!("WHERE p.user_id = ?1"))?.query_row([id], rows::user).optional()?)
+    Ok(db.prepare_cached(select_user!("WHERE p.user_id = ?1 AND p.erased_at IS NULL"))?.query_row([id], rows::user).optional()?)
 }
 
 /// The person of a number.
@@ -49,6 +50,10 @@ pub(super) fn open(unit: &Unit<'_>, account: &NewAccount) -> Outcome<User> {
     };
     if let Some(user) = found {
         return Ok(user);
+    }
+    if unit.db.prepare_cached("SELECT 1 FROM people WHERE user_id = ?1")?.exists([account.person.id])? {
+        let reason = "the account of that id is still being erased; try again in a moment".to_owned();
+        return Err(StoreError::Conflict { reason }.into());
     }
     add(unit, &account.person, account.phone.as_ref())?;
     get(unit.db, account.person.id)
@@ -78,7 +83,10 @@ pub(super) fn add(unit: &Unit<'_>, new: &NewPerson, phone: Option<&PhoneNumber>)
     unit.db
         .prepare_cached("INSERT INTO activity (user_id, last_sms, message_count, balance, refilled_at) VALUES (?1, ?2, 0, ?3, ?4)")?
         .execute(params![new.id, unit.now, new.start_credits, granted_at])?;
-    Ok(())
+    match phone {
+        Some(phone) => erased_consents::recall(unit, phone),
+        None => Ok(()),
+    }
 }
 
 /// Everybody, oldest first.
@@ -87,7 +95,9 @@ pub(super) fn list(db: &Connection, request: &PageRequest) -> Outcome<Page<User>
     let from = from.unwrap_or(Place { numbers: [i64::MIN], id: Vec::new() });
     let [created_at] = from.numbers;
     let users = db
-        .prepare_cached(select_user!("WHERE (p.created_at, p.user_id) > (?1, ?2) ORDER BY p.created_at, p.user_id LIMIT ?3"))?
+        .prepare_cached(select_user!(
+            "WHERE (p.created_at, p.user_id) > (?1, ?2) AND p.erased_at IS NULL ORDER BY p.created_at, p.user_id LIMIT ?3"
+        ))?
         .query_map(params![created_at, from.id, cursor::ask_for(request.limit)], rows::user)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let place = |user: &User| Place { numbers: [user.created_at.as_millis()], id: user.id.as_bytes().to_vec() };

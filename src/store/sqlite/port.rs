@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::writer::Urgency;
-use super::{SqliteStore, accept, conversations, graph, jobs, lanes, outbox, people, tokens, turn_end, turn_views, turns, upkeep};
+use super::writer::{Unit, Urgency};
+use super::{SqliteStore, accept, conversations, erase, graph, jobs, lanes, outbox, people, tokens, turn_end, turn_views, turns, upkeep};
 use crate::domain::conversation::Conversation;
 use crate::domain::delivery::{OutboundMessage, StatusReport};
 use crate::domain::ids::{ConversationId, OutboundId, TurnId, UserId};
@@ -21,7 +21,7 @@ use crate::domain::user::{PreferenceChange, User};
 use crate::store::{
     Accepted, Action, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Door, Effect,
     HeldLease, Inbox, JobFilter, Jobs, KnownToken, Leased, LeasedDelivery, MessageFilter, NewAccount, NewInbound, Outbox, Owner, Page,
-    PageRequest, People, Receipt, Recent, Reservation, StatusRecorded, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns,
+    PageRequest, People, Receipt, Recent, Reservation, StatusRecorded, StoreError, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns,
     Upkeep,
 };
 
@@ -134,6 +134,11 @@ impl People for SqliteStore {
 
     async fn change_preferences(&self, user_id: UserId, changes: Vec<PreferenceChange>) -> StoreResult<User> {
         self.write(Urgency::Other, move |unit| people::prefer(unit, user_id, &changes)).await
+    }
+
+    async fn erase_person(&self, user_id: UserId) -> StoreResult<()> {
+        let first_key = self.clock.secret_bytes().map_err(|error| StoreError::unavailable("the system gave no random bytes", error))?;
+        self.write(Urgency::Other, move |unit| erase::begin(unit, user_id, first_key)).await
     }
 
     async fn set_blocked(&self, user_id: UserId, blocked: bool) -> StoreResult<User> {
@@ -258,10 +263,14 @@ impl Upkeep for SqliteStore {
 
     async fn erase_left_over(&self, rows: usize) -> StoreResult<bool> {
         // Most of the time there is nothing, and a look does not wait for writers.
-        if !self.read(graph::any_left_over).await? {
+        if !self.read(|db| Ok(graph::any_left_over(db)? || erase::any_left_over(db)?)).await? {
             return Ok(false);
         }
-        let more = self.write(Urgency::Other, move |unit| graph::erase_left_over(unit, rows)).await?;
+        let erase = move |unit: &Unit<'_>| {
+            let left = erase::erase_left_over(unit, rows)?;
+            Ok(left == 0 || graph::erase_left_over(unit, left)?)
+        };
+        let more = self.write(Urgency::Other, erase).await?;
         if !more {
             // The log still holds what was erased.
             self.progress.forget();

@@ -1,5 +1,6 @@
 //! The commands, by the real executable: what they print, their JSON, their exit codes.
 
+mod archive;
 mod chat;
 mod data;
 mod help;

@@ -5,12 +5,14 @@
 
 mod accepting;
 mod accounts;
+mod archives;
 mod changes;
 mod consent;
 mod contents;
 mod conversations;
 mod credits;
 mod deliveries;
+mod erasing;
 pub(crate) mod fixture;
 mod forgotten;
 mod gathering;
@@ -77,6 +79,10 @@ contract! {
         many_who_ask_at_once_get_one_account,
         the_shared_account_has_no_phone_and_one_id,
     }
+    archives {
+        an_archive_fits_together_and_is_byte_equal_when_written_from_where_it_was_restored,
+        a_store_in_use_is_whole,
+    }
     changes {
         a_change_is_made_with_its_word_and_only_once,
         where_there_is_nothing_to_change_the_answer_says_so,
@@ -125,6 +131,11 @@ contract! {
         what_another_gateway_is_to_carry_waits_for_who_has_it,
         a_lane_whose_head_became_foreign_waits_without_spinning,
         a_look_up_leaves_out_what_was_attempted_since,
+    }
+    erasing {
+        whoever_is_erased_is_nobody_at_once_and_gone_bit_by_bit,
+        who_works_for_somebody_who_is_erased_has_lost_the_lease,
+        an_opt_out_outlives_its_person_without_the_number,
     }
     gathering {
         texts_join_by_the_table,

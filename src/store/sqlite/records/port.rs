@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::super::fault::{Fault, Outcome};
 use super::super::open::{Access, connect};
 use super::super::writer::{Unit, Urgency};
-use super::super::{SqliteStore, lanes};
+use super::super::{SqliteStore, inspect, lanes};
 use super::put::{Numbers, put};
 use super::snapshot::{self, Ordinals};
 use crate::domain::ids::UserId;
 use crate::store::record::Record;
-use crate::store::{Keeping, Snapshot, StoreError, StoreResult, Whose};
+use crate::store::{Damage, Keeping, Snapshot, StoreError, StoreResult, Whose};
 
 /// Records of one batch of a snapshot at most, and of how many bytes of text about.
 const RECORDS: usize = 256;
@@ -54,6 +54,17 @@ impl Keeping for SqliteStore {
 
     async fn finish_restore(&self) -> StoreResult<()> {
         self.write(Urgency::Other, finish).await
+    }
+
+    async fn find_damage(&self) -> StoreResult<Vec<Damage>> {
+        let file = self.file.clone();
+        let (answer, answered) = oneshot::channel();
+        let begun = std::thread::Builder::new().name("store-check".to_owned()).spawn(move || {
+            // Whoever asked may have gone.
+            let _gone = answer.send(inspect::find_damage(&file));
+        });
+        begun.map_err(|error| StoreError::unavailable("the thread that checks everything could not be started", error))?;
+        answered.await.map_err(|error| StoreError::unavailable("the check broke down", error))?
     }
 }
 

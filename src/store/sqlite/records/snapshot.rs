@@ -5,6 +5,8 @@
 
 use rusqlite::{Connection, Row, Rows};
 
+use std::collections::BTreeSet;
+
 use super::super::fault::Outcome;
 use super::read::{owner, record};
 use super::statements;
@@ -65,6 +67,14 @@ pub(in crate::store) fn each(db: &Connection, whose: Whose, ordinals: Ordinals, 
             Whose::Persons(_) => {}
         }
     }
+    // Whoever is being erased is nobody; but for what this store itself has to go on with, only receipts are left of them.
+    let erased: BTreeSet<UserId> = match ordinals {
+        Ordinals::Stored => BTreeSet::new(),
+        Ordinals::Counted => db
+            .prepare("SELECT user_id FROM people WHERE erased_at IS NOT NULL")?
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?,
+    };
     let mut streams = Vec::with_capacity(prepared.len());
     for (table, statement, user) in &mut prepared {
         let rows = match user {
@@ -80,6 +90,9 @@ pub(in crate::store) fn each(db: &Connection, whose: Whose, ordinals: Ordinals, 
         for stream in &mut streams {
             while let Some((_of, record)) = stream.next.take_if(|(of, _record)| *of == person) {
                 stream.advance()?;
+                if !matches!(record, Record::Receipt(_)) && person.is_some_and(|person| erased.contains(&person)) {
+                    continue;
+                }
                 if !take(record) {
                     return Ok(());
                 }

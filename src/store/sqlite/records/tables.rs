@@ -98,7 +98,7 @@ macro_rules! tables {
         $(volatile [$($volatile:literal),*];)?
         { $($field:literal $column:literal $shape:ident),* $(,)? })*) => {
         /// The tables, in the order of their kinds.
-        pub(super) const TABLES: &[Table; 24] = &[$(Table {
+        pub(super) const TABLES: &[Table; 26] = &[$(Table {
             kind: Kind::$kind,
             name: $name,
             person: $person,
@@ -125,13 +125,17 @@ tables! {
         "gateway" "gateway" Text, "gatewayMessageId" "gateway_message_id" Text, "status" "status" Text, "errorCode" "error_code" Text,
         "receivedAt" "received_at" Moment
     }
+    HashKey "hash_keys" person "", ""; order "t.name"; lookup ["name"]; { "name" "name" Text, "bytes" "bytes" Bytes }
+    ErasedConsent "erased_consents" person "", ""; order "t.hash"; lookup ["hash"]; {
+        "hash" "hash" Bytes, "optedOut" "opted_out" Flag, "saidAt" "said_at" Moment
+    }
     Person "people" person OWN, OF_PERSON; order "t.user_id"; lookup ["user_id"]; {
         "userId" "user_id" Person, "phone" "phone" Text, "email" "email" Text, "name" "name" Text, "username" "username" Text,
         "provider" "provider" Text, "role" "role" Text, "emailVerified" "email_verified" Flag,
         "preferredEndpoint" "preferred_endpoint" Text, "preferredModel" "preferred_model" Text, "preferredAgent" "preferred_agent" Text,
         "timeZone" "time_zone" Text, "callerMetadata" "caller_metadata" Json, "blocked" "blocked" Flag,
         "firstContact" "first_contact" Moment, "createdAt" "created_at" Moment, "updatedAt" "updated_at" Moment,
-        "quietHours" "quiet_hours" Text
+        "quietHours" "quiet_hours" Text, "erasedAt" "erased_at" Moment
     }
     Activity "activity" person OWN, OF_PERSON; order "t.user_id"; lookup ["user_id"];
         volatile ["turn_next", "turn_owner", "turn_leased", "turn_fence", "delivery_next", "delivery_gateway", "delivery_owner",

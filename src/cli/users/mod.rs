@@ -1,13 +1,17 @@
 //! `users`: who texts, what they prefer, and who is refused.
 
+mod leaving;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::context::{Context, Missing};
-use super::output::{ListArgs, Output, complain, fields};
-use super::{DONE, Misuse, person};
+use self::leaving::Asked;
 use crate::app::App;
+use crate::cli::context::{Context, Missing};
+use crate::cli::output::{ListArgs, Output, complain, fields};
+use crate::cli::{DONE, Misuse, person};
 use crate::domain::conversation::Choice;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::AgentId;
@@ -34,6 +38,24 @@ enum Command {
     Block(OneArgs),
     /// Let a blocked person in again
     Unblock(OneArgs),
+    /// Write all that is stored of a person as one JSON document
+    Export {
+        /// The person, by id or number
+        user: String,
+        /// Where to; standard output when it is left out or `-`
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Erase a person and all that is stored of them, for good; that they opted out stays, as a hash of their number
+    Erase {
+        /// The person, by id or number
+        user: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +110,8 @@ pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Prefer(prefer) => self::prefer(prefer, app).await,
         Command::Block(one) => set_blocked(&one, true, app).await,
         Command::Unblock(one) => set_blocked(&one, false, app).await,
+        Command::Export { user, file } => leaving::export(&user, file.as_deref(), app).await,
+        Command::Erase { user, yes, output } => leaving::erase(&user, if yes { Asked::Already } else { Asked::NotYet }, output, app).await,
     })?;
     Ok(ExitCode::from(DONE))
 }

@@ -1,0 +1,235 @@
+//! `archive` and `store`: out of one folder and into another, whatever happens on the way.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{offline, texted_by};
+use crate::support::home::Home;
+
+const ONE: &str = "+15550100001";
+const TWO: &str = "+15550100002";
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Writes an archive of a home, beside its data.
+async fn archive_of(home: &Home, name: &str) -> PathBuf {
+    let path = home.path().join(name);
+    let (code, _, stderr) = home.run(&["archive", "write", text(&path)]).await;
+    assert_eq!(code, 0, "{stderr}");
+    path
+}
+
+/// The database of a home, as it is.
+fn database(home: &Home) -> PathBuf {
+    home.data().join("scrubjay.db")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_goes_from_one_store_into_another_and_is_byte_equal() {
+    let home = texted_by(&[ONE, TWO]).await;
+    let token = home.json(&["token", "create", "--user", ONE]).await;
+    let (code, _, stderr) = home.run(&["chat", "--from", TWO, "--once", "STOP"]).await;
+    assert_eq!(code, 0, "{stderr}");
+
+    // While a server runs, too.
+    let server = home.serve().await;
+    let path = home.path().join("all.jsonl");
+    let told = home.json(&["archive", "write", text(&path)]).await;
+    server.stop().await;
+    assert_eq!((told["ok"].as_bool(), told["kinds"]["person"].as_u64()), (Some(true), Some(2)), "{told}");
+    let (code, _, stderr) = home.run(&["archive", "write", text(&path)]).await;
+    assert_eq!(code, 1, "a file is not written over unasked");
+    assert!(stderr.contains("--force"), "{stderr}");
+    let (code, _, stderr) = home.run(&["archive", "write", text(&path), "--force"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let verified = home.json(&["archive", "verify", text(&path)]).await;
+    assert_eq!((verified["ok"].as_bool(), verified["people"].as_u64()), (Some(true), Some(2)), "{verified}");
+
+    let other = offline();
+    let restored = other.json(&["archive", "read", text(&path)]).await;
+    assert_eq!(restored["records"], verified["records"]);
+    let again = archive_of(&other, "again.jsonl").await;
+    assert!(std::fs::read(&path).unwrap() == std::fs::read(again).unwrap(), "written again it is another archive");
+    assert_eq!(other.list(&["users", "list"]).await, home.list(&["users", "list"]).await);
+    assert_eq!(other.list(&["conversations", "list"]).await, home.list(&["conversations", "list"]).await);
+    assert_eq!(other.list(&["jobs", "list", "--all"]).await, home.list(&["jobs", "list", "--all"]).await);
+    assert!(other.list(&["token", "list"]).await.iter().any(|listed| listed["id"] == token["id"]));
+    // The opt-out came along: a text is stored and not answered.
+    let (_, stdout, _) = other.run(&["chat", "--from", TWO, "--once", "hello?"]).await;
+    assert!(!stdout.contains("demo model"), "{stdout}");
+    let (code, stdout, stderr) = other.run(&["chat", "--from", ONE, "--once", "hello again"]).await;
+    assert!(code == 0 && stdout.contains("demo model"), "{stdout}{stderr}");
+
+    let (code, _, stderr) = other.run(&["archive", "read", text(&path)]).await;
+    assert_eq!(code, 1);
+    assert!(stderr.contains("empty"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_goes_through_pipes() {
+    let home = texted_by(&[ONE]).await;
+    let (other, archive) = (offline(), archive_of(&home, "archive.jsonl").await);
+    let mut write = home.executable().args(["archive", "write", "-"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let read = other.executable().args(["archive", "read", "-"]).stdin(write.stdout.take().unwrap()).output().unwrap();
+    assert!(write.wait().unwrap().success());
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let again = archive_of(&other, "again.jsonl").await;
+    assert!(std::fs::read(archive).unwrap() == std::fs::read(again).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_archive_is_told_with_its_line_and_restores_nothing() {
+    let home = texted_by(&[ONE]).await;
+    let path = archive_of(&home, "archive.jsonl").await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let third = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0 + 20;
+    bytes[third] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let (code, stdout, _) = home.run(&["archive", "verify", text(&path), "--json"]).await;
+    let told: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, told["ok"].as_bool()), (1, Some(false)));
+    assert!(told["error"].as_str().unwrap().contains("line 3"), "{told}");
+
+    let other = offline();
+    let (code, _, stderr) = other.run(&["archive", "read", text(&path)]).await;
+    assert_eq!(code, 1);
+    assert!(stderr.contains("line 3"), "{stderr}");
+    assert!(!database(&other).exists(), "a store was begun");
+    let (code, _, stderr) = other.run(&["archive", "verify", text(&other.path().join("config.toml"))]).await;
+    assert!(code == 1 && !stderr.contains("panicked"), "{stderr}");
+}
+
+/// A home with so many people that restoring takes many steps.
+async fn crowded() -> Home {
+    let home = offline();
+    let (code, _, stderr) = home.run(&["store", "init"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let mut db = Connection::open(database(&home)).unwrap();
+    let unit = db.transaction().unwrap();
+    for person in 0..6_000_u32 {
+        let id = [&[0; 8], person.to_be_bytes().as_slice()].concat();
+        unit.execute(
+            "INSERT INTO people (user_id, phone, email, name, username, provider, role, email_verified, caller_metadata, first_contact,
+                 created_at, updated_at) VALUES (?1, ?2, 'e', 'n', ?2, 'sms', 'USER', 1, '{}', 0, 0, 0)",
+            rusqlite::params![id, format!("+1555{person:07}")],
+        )
+        .unwrap();
+        unit.execute("INSERT INTO activity (user_id, last_sms, message_count) VALUES (?1, 0, 0)", [id]).unwrap();
+    }
+    unit.commit().unwrap();
+    home
+}
+
+fn restored_so_far(home: &Home) -> Option<u64> {
+    let db = Connection::open_with_flags(database(home), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let restored: String = db.query_row("SELECT value FROM meta WHERE key = 'restored'", [], |row| row.get(0)).ok()?;
+    restored.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_was_killed_goes_on() {
+    let home = crowded().await;
+    let path = archive_of(&home, "archive.jsonl").await;
+    let other = offline();
+    let mut child = other.executable().args(["archive", "read", text(&path)]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while restored_so_far(&other).is_none_or(|records| records == 0) {
+        assert!(child.try_wait().unwrap().is_none(), "it was done before it could be killed");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = restored_so_far(&other).unwrap();
+    assert!((1..12_000).contains(&before), "{before} of 12,000 records");
+
+    let (code, _, stderr) = other.run(&["serve", "--listen", "127.0.0.1:0"]).await;
+    assert_eq!(code, 1);
+    assert!(stderr.contains("archive read"), "{stderr}");
+    let another = archive_of(&texted_by(&[ONE]).await, "../another.jsonl").await;
+    let (code, _, stderr) = other.run(&["archive", "read", text(&another)]).await;
+    std::fs::remove_file(&another).unwrap();
+    assert_eq!(code, 1);
+    assert!(stderr.contains("another archive"), "{stderr}");
+
+    let restored = other.json(&["archive", "read", text(&path)]).await;
+    assert_eq!((restored["restoredBefore"].as_u64(), restored["records"].as_u64()), (Some(before), Some(12_000)));
+    let again = archive_of(&other, "again.jsonl").await;
+    assert!(std::fs::read(path).unwrap() == std::fs::read(again).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_made_counted_and_checked() {
+    let home = offline();
+    let (code, _, stderr) = home.run(&["store", "check"]).await;
+    assert!(code == 1 && stderr.contains("no store"), "{stderr}");
+    assert_eq!(home.json(&["store", "init"]).await["backend"], "sqlite");
+    assert_eq!(home.json(&["store", "init"]).await["backend"], "sqlite", "it is as empty as before");
+    let (code, _, stderr) = home.run(&["chat", "--from", ONE, "--once", "hello"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let (code, _, stderr) = home.run(&["store", "init"]).await;
+    assert!(code == 1 && stderr.contains("holds something"), "{stderr}");
+
+    let stats = home.json(&["store", "stats"]).await;
+    assert_eq!((stats["people"].as_u64(), stats["kinds"]["message"]["records"].as_u64()), (Some(1), Some(2)), "{stats}");
+    let archive = archive_of(&home, "archive.jsonl").await;
+    let records = home.json(&["archive", "verify", text(&archive)]).await["records"].clone();
+    assert_eq!(stats["all"]["records"], records);
+    let bytes = |amount: &serde_json::Value| amount["bytes"].as_u64().unwrap();
+    let largest = &stats["largest"][0];
+    assert_eq!(bytes(&stats["all"]), bytes(&stats["shared"]) + bytes(largest), "{stats}");
+    assert_eq!(stats["kinds"].as_object().unwrap().values().map(bytes).sum::<u64>(), bytes(&stats["all"]));
+
+    let checked = home.json(&["store", "check"]).await;
+    assert_eq!((checked["ok"].as_bool(), &checked["records"]), (Some(true), &records), "{checked}");
+    let db = Connection::open(database(&home)).unwrap();
+    let shown = home.json(&["users", "show", ONE]).await["_id"].as_str().unwrap().to_owned();
+    let blob = format!("x'{shown}'");
+    db.execute_batch(&format!(
+        "PRAGMA foreign_keys = OFF;
+         INSERT INTO graphs (number, user_id, last_item, entities) VALUES (1, {blob}, 1, 2);
+         INSERT INTO entities (id, graph, folded, name, type, created_at, updated_at) VALUES (1 << 32 | 1, 1, 'tea', 'Tea', 'thing', 0, 0);
+         DELETE FROM conversations;"
+    ))
+    .unwrap();
+    drop(db);
+    let (code, stdout, _) = home.run(&["store", "check"]).await;
+    assert_eq!(code, 1);
+    for told in ["message of", "graph of", "search index", "rows of messages refer to rows of conversations", "archive write"] {
+        assert!(stdout.contains(told), "{told:?} is not in {stdout}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_exported_and_erased_beside_a_running_server() {
+    let home = texted_by(&[ONE, TWO]).await;
+    let (code, _, stderr) = home.run(&["chat", "--from", ONE, "--once", "I am fond of marzipan"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let (code, document, stderr) = home.run(&["users", "export", ONE]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["records"]["person"][0]["phone"], ONE);
+    assert!(document["records"]["message"].as_array().unwrap().iter().any(|message| message["text"] == "I am fond of marzipan"));
+    assert!(!document.to_string().contains(TWO), "another person is in it");
+
+    let (code, _, stderr) = home.run(&["users", "erase", ONE]).await;
+    assert!(code == 2 && stderr.contains("--yes"), "{stderr}");
+    let server = home.serve().await;
+    let erased = home.json(&["users", "erase", ONE, "--yes"]).await;
+    assert_eq!(erased["erased"], document["userId"]);
+    let (code, _, _) = home.run(&["users", "show", ONE]).await;
+    assert_eq!(code, 1);
+    server.stop().await;
+    assert_eq!(home.list(&["users", "list"]).await.len(), 1);
+    for file in std::fs::read_dir(home.data()).unwrap().map(|file| file.unwrap().path()).filter(|file| file.is_file()) {
+        let bytes = std::fs::read(&file).unwrap();
+        for left in ["marzipan", ONE.trim_start_matches('+')] {
+            assert!(!bytes.windows(left.len()).any(|window| window == left.as_bytes()), "{left:?} is left in {}", file.display());
+        }
+    }
+    let (code, _, stderr) = home.run(&["chat", "--from", ONE, "--once", "hello"]).await;
+    assert_eq!(code, 0, "{stderr}");
+}
