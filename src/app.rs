@@ -22,6 +22,7 @@ use crate::lifecycle::{self, Stop};
 use crate::mcp::{self, http::McpParts};
 use crate::model::Models;
 use crate::service::access::Access;
+use crate::service::backups::Backups;
 use crate::service::catch_up::CatchUp;
 use crate::service::conversations::Conversations;
 use crate::service::deliver::Deliverer;
@@ -48,7 +49,7 @@ use crate::toolset::outside::{self, Outside};
 use crate::worker::deliveries::DeliveryWork;
 use crate::worker::schedules::SchedulePoller;
 use crate::worker::turns::TurnWork;
-use crate::worker::{AtDrain, InFlight, Runner, catch_up, erasing, renew, summaries};
+use crate::worker::{AtDrain, InFlight, Runner, backups, catch_up, erasing, renew, summaries};
 
 /// Everything, open.
 pub struct App {
@@ -235,6 +236,7 @@ impl App {
             tokio::spawn(catch_up::run(Arc::clone(&self.catch_up), self.gateways.clone(), every, stop.drain.clone()))
         });
         let summaries = tokio::spawn(summaries::run(Arc::clone(&self.summariser), stop.drain.clone()));
+        let backups = self.backups().map(|backups| tokio::spawn(backups::run(backups, stop.drain.clone())));
         let erasing = tokio::spawn(erasing::run(Eraser::new(Arc::clone(&self.store)), stop.drain.clone()));
         // Deliveries drain when the turns have: a reply that was still made is still sent.
         let turns_ended = CancellationToken::new();
@@ -247,6 +249,9 @@ impl App {
             let _ended = catch_up.await;
         }
         let _ended = tokio::join!(summaries, erasing);
+        if let Some(backups) = backups {
+            let _ended = backups.await;
+        }
         renewing.cancel();
         let _ended = renewal.await;
         if let Err(error) = self.store.release_owner(&self.owner).await {
@@ -303,6 +308,14 @@ impl App {
             stop,
         };
         Ok(HttpState::new(parts)?)
+    }
+
+    /// The archives that are written by themselves, where the settings ask for them.
+    fn backups(&self) -> Option<Backups> {
+        let settings = &self.config.backup;
+        let every = Duration::from_secs(u64::from(settings.every) * 3600);
+        let folder = settings.folder(&self.config.storage);
+        (settings.every > 0).then(|| Backups::new(Arc::clone(&self.store), self.clock.clone(), folder, every, settings.keep))
     }
 
     /// The store, for what concerns all that it holds: archives, figures, checks.

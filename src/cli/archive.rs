@@ -1,7 +1,7 @@
 //! `archive`: everything that a store holds, as a file, and back. It is also the way from one backend to another.
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::{BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -140,7 +140,11 @@ async fn write(file: &Path, existing: Existing, output: Output, store: store::Sh
     if stream && output.is_json() {
         return Err(Misuse("--json and the archive cannot both go to standard output; give a file".to_owned()).into());
     }
-    let target = if stream { Target::Stream(Box::new(std::io::stdout())) } else { Target::File { path: file.to_owned(), existing } };
+    let target = if stream {
+        Target::Stream(Box::new(BufWriter::with_capacity(1 << 18, std::io::stdout())))
+    } else {
+        Target::File { path: file.to_owned(), existing }
+    };
     let bar = bar(None, "written");
     let shown = bar.clone();
     let written = archives::write(store, target, CancellationToken::new(), move |at: Progress| {
@@ -256,6 +260,10 @@ fn bar(bytes: Option<u64>, word: &str) -> ProgressBar {
 /// An error with the file, and with what to do about it.
 fn explain(error: KeepError, file: &Path) -> anyhow::Error {
     match error {
+        // Elsewhere a reader that left is how pipes end; here it means that there is no archive.
+        KeepError::Archive(ArchiveError::Io(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            anyhow::anyhow!("whoever read the archive from standard output left before its end ({error}); what was taken is no archive")
+        }
         KeepError::Archive(ArchiveError::Io(error)) => {
             let exists = error.kind() == std::io::ErrorKind::AlreadyExists;
             let what = anyhow::Error::from(error).context(file.display().to_string());

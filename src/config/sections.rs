@@ -26,6 +26,7 @@ use crate::domain::phone::{NumberCheck, PhoneRules, UnknownRegion};
 pub struct Config {
     pub server: Server,
     pub storage: Storage,
+    pub backup: Backup,
     pub log: Log,
     pub auth: Auth,
     pub external_api: ExternalApi,
@@ -101,6 +102,8 @@ section!(/// `sms`: how a reply is written for a phone.
 Sms { segments_per_message: u32, max_messages: u32, transliterate: bool, help_text: String, stop_text: String, start_text: String });
 section!(/// `worker`: how much at once, how often again.
 Worker { turns: usize, deliveries: usize, attempts: u32, backoff_ms: u64, backoff_max_ms: u64, reply_max_age_hours: u32, poll_ms: u64 });
+section!(/// `backup`: archives that the server writes by itself.
+Backup { every: u32, keep: usize, path: PathBuf });
 section!(/// `catch_up`: texts that never reached us.
 CatchUp { minutes: u32, max_age_hours: u32 });
 section!(/// `gateways`: the carriers.
@@ -127,6 +130,14 @@ section!(/// `todos`: what a list may hold.
 Todos { items: usize, text_characters: usize });
 section!(/// `mcp`: under which names it is called, and whom the stdio server speaks for.
 Mcp { allowed_hosts: Vec<String>, calls_per_minute: u32, user_based: bool, user_id: String });
+
+impl Backup {
+    /// The folder of the archives.
+    #[must_use]
+    pub fn folder(&self, storage: &Storage) -> PathBuf {
+        if self.path.as_os_str().is_empty() { storage.path.join("backups") } else { self.path.clone() }
+    }
+}
 
 impl Memory {
     /// The same as the domain reads it.

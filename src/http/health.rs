@@ -60,5 +60,7 @@ pub fn describe_metrics() {
     describe_counter!("tool_calls_total", Unit::Count, "Calls of tools, by tool and outcome");
     describe_counter!("schedules_fired_total", Unit::Count, "Schedules whose time had come, by outcome (run, held, missed)");
     describe_counter!("endpoint_redirected_total", Unit::Count, "Requests that named the role \"external\" as their endpoint");
+    describe_counter!("backups_total", Unit::Count, "Scheduled archives, by outcome (written, failed)");
+    describe_gauge!("backup_age_seconds", Unit::Seconds, "How old the newest scheduled archive is");
     describe_counter!("budget_refusals_total", Unit::Count, "Turns that were refused for a budget, by reason");
 }

@@ -120,7 +120,10 @@ pub async fn write(
     blocking(move |runtime| write_blocking(runtime, &store, target, &stop, progress)).await
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce(&Handle) -> Result<T, KeepError> + Send + 'static) -> Result<T, KeepError> {
+/// Does what may block on a thread that may.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(&Handle) -> Result<T, KeepError> + Send + 'static,
+) -> Result<T, KeepError> {
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || work(&runtime)).await.unwrap_or(Err(KeepError::Broken))
 }

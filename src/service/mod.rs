@@ -7,6 +7,7 @@ pub mod access;
 mod agent;
 pub mod archives;
 mod backoff;
+pub mod backups;
 pub mod catch_up;
 pub mod compose;
 pub mod conversations;

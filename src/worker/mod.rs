@@ -3,6 +3,7 @@
 //! [`Runner`] is the one loop; [`turns`] and [`deliveries`] are what it runs. Tests call `step` until it finds nothing and need
 //! no clock but their own.
 
+pub mod backups;
 pub mod catch_up;
 pub mod deliveries;
 pub mod erasing;

@@ -21,8 +21,8 @@ use crate::domain::user::{PreferenceChange, User};
 use crate::store::{
     Accepted, Action, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Door, Effect,
     HeldLease, Inbox, JobFilter, Jobs, KnownToken, Leased, LeasedDelivery, MessageFilter, NewAccount, NewInbound, Outbox, Owner, Page,
-    PageRequest, People, Receipt, Recent, Reservation, StatusRecorded, StoreError, StoreFigures, StoreResult, Tokens, TurnOutcome, TurnRelease, Turns,
-    Upkeep,
+    PageRequest, People, Receipt, Recent, Reservation, StatusRecorded, StoreError, StoreFigures, StoreResult, Tokens, TurnOutcome,
+    TurnRelease, Turns, Upkeep,
 };
 
 #[async_trait]

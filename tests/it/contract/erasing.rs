@@ -1,7 +1,7 @@
 //! Erasing people.
 
 use scrubjay::domain::ids::UserId;
-use scrubjay::domain::turn::Refusal;
+use scrubjay::domain::turn::{Refusal, TurnEnd};
 use scrubjay::service::archives;
 use scrubjay::store::record::{Kind, Record};
 use scrubjay::store::{Accepted, Consent, DeliveryOutcome, JobFilter, PageRequest, SharedStore, StoreError, Whose};
@@ -120,8 +120,9 @@ pub(super) async fn an_opt_out_outlives_its_person_without_the_number(f: Fixture
         assert!(!f.store.is_opted_out(&phone(BOB)).await.unwrap());
         let receipt = f.texted(ANN, "hello?").await;
         assert!(receipt.is_new_user);
+        assert!(f.lease().await.is_empty(), "it is not for a model");
         let turn = f.store.find_turn(receipt.user_id, receipt.turn_id).await.unwrap().unwrap();
-        assert_eq!(turn.refusal, Some(Refusal::OptedOut));
+        assert_eq!(turn.end, Some(TurnEnd::Refused(Refusal::OptedOut)));
         assert!(f.store.is_opted_out(&phone(ANN)).await.unwrap());
         // An older word, found late, changes nothing; a newer one does.
         f.store.record_consent(&phone(ANN), Consent::OptIn, f.clock.now().before(std::time::Duration::from_hours(1))).await.unwrap();

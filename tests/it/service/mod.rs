@@ -1,6 +1,7 @@
 //! Use cases in this process: the real store, the offline model, a gateway that only remembers, and a clock that tests move.
 
 mod agents;
+mod backups;
 mod bench;
 mod schedules;
 mod summaries;
