@@ -24,8 +24,8 @@ pub(super) fn find_damage(file: &Path) -> StoreResult<Vec<Damage>> {
 fn look(db: &Connection) -> Outcome<Vec<Damage>> {
     db.execute_batch("BEGIN")?;
     let mut damages = Vec::new();
-    let mut check = db.prepare("SELECT integrity_check FROM pragma_integrity_check(?1)")?;
-    for word in check.query_map([i64::try_from(TOLD).unwrap_or(i64::MAX)], |row| row.get::<_, String>(0))? {
+    let mut check = db.prepare(&format!("PRAGMA integrity_check({TOLD})"))?;
+    for word in check.query_map([], |row| row.get::<_, String>(0))? {
         let word = word?;
         if word != "ok" {
             damages.push(Damage { what: format!("the file is damaged: {word}"), mend: RESTORE });

@@ -149,9 +149,9 @@ async fn a_restore_that_was_killed_goes_on() {
     let (code, _, stderr) = other.run(&["serve", "--listen", "127.0.0.1:0"]).await;
     assert_eq!(code, 1);
     assert!(stderr.contains("archive read"), "{stderr}");
-    let another = archive_of(&texted_by(&[ONE]).await, "../another.jsonl").await;
+    let elsewhere = texted_by(&[ONE]).await;
+    let another = archive_of(&elsewhere, "archive.jsonl").await;
     let (code, _, stderr) = other.run(&["archive", "read", text(&another)]).await;
-    std::fs::remove_file(&another).unwrap();
     assert_eq!(code, 1);
     assert!(stderr.contains("another archive"), "{stderr}");
 

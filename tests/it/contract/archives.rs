@@ -8,7 +8,7 @@ use scrubjay::store::{SharedStore, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::contents::fill;
-use super::fixture::{ANN, Fixture};
+use super::fixture::Fixture;
 use crate::support::chance::Chance;
 
 /// Writes an archive of a store; the file and what is in it.
@@ -45,7 +45,7 @@ pub(super) async fn an_archive_fits_together_and_is_byte_equal_when_written_from
 
 pub(super) async fn a_store_in_use_is_whole(f: Fixture) {
     fill(&f, &Chance::new(), 200).await;
-    f.texted(ANN, "at least this").await;
+    f.texted("+15550005555", "at least this").await;
     let mut records = 0;
     let faults = archives::look(&f.store, |_record| records += 1).await.unwrap();
     assert_eq!(faults.count, 0, "{faults:?}");
