@@ -1,5 +1,6 @@
 //! `archive`: everything that a store holds, as a file, and back. It is also the way from one backend to another.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ impl<'a> Told<'a> {
         }
         let more = self.fault_count.saturating_sub(self.faults.len() as u64);
         if more > 0 {
-            text.push_str(&format!("and {more} more\n"));
+            let _infallible = writeln!(text, "and {more} more");
         }
         text
     }

@@ -88,16 +88,19 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The line that was read last, from 1.
+    #[must_use]
     pub const fn line(&self) -> u64 {
         self.line
     }
 
     /// Bytes read so far.
+    #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.chain.bytes()
     }
 
     /// What the archive holds; known when all of it was read.
+    #[must_use]
     pub const fn summary(&self) -> Option<&Summary> {
         self.summary.as_ref()
     }

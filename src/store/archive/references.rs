@@ -64,6 +64,7 @@ pub struct References {
 
 impl References {
     /// People so far.
+    #[must_use]
     pub const fn people(&self) -> u64 {
         self.people
     }

@@ -45,11 +45,13 @@ impl<W: Write> Writer<W> {
     }
 
     /// Records so far.
+    #[must_use]
     pub const fn records(&self) -> u64 {
         self.records
     }
 
     /// Bytes so far.
+    #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.chain.bytes()
     }
