@@ -143,7 +143,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Todos(args) => todos::run(args, &context),
         Command::Schedules(args) => schedules::run(args, &context),
         Command::Archive(args) => archive::run(args, &context),
-        Command::Store(args) => store::run(args, &context),
+        Command::Store(args) => store::run(&args, &context),
         Command::Token(args) => token::run(args, &context),
         Command::Mcp(args) => mcp::run(args, &context),
         Command::Phone(args) => phone::run(&args, &context.settings()?.config.phone),

@@ -127,7 +127,7 @@ const MEND: &str = "keep the data as it is (`scrubjay archive write`), then rest
                     into an empty store; what does not fit is named above";
 
 /// Does what was asked.
-pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Stats { people, output } => context.with_app(Missing::Refuse, async |app| stats(app, people, output).await),
         Command::Check { output } => context.with_app(Missing::Refuse, async |app| check(app, output).await),

@@ -26,7 +26,8 @@ pub(super) enum Asked {
 #[serde(rename_all = "camelCase")]
 struct Exported {
     user_id: String,
-    exported_at: String,
+    #[serde(rename = "exportedAt")]
+    at: String,
     opted_out: bool,
     records: BTreeMap<&'static str, Vec<Map<String, Value>>>,
 }
@@ -51,7 +52,7 @@ pub(super) async fn export(user: &str, file: Option<&Path>, app: &App) -> anyhow
         Some(phone) => store.is_opted_out(phone).await?,
         None => false,
     };
-    let exported = Exported { user_id: user.id.to_string(), exported_at: app.clock.now().to_string(), opted_out, records };
+    let exported = Exported { user_id: user.id.to_string(), at: app.clock.now().to_string(), opted_out, records };
     let mut text = serde_json::to_string_pretty(&exported)?;
     text.push('\n');
     files::write(file, &text)

@@ -128,10 +128,8 @@ impl References {
                 }
                 self.held.steps.insert((step.turn, step.number));
             }
-            Record::Call(call) => {
-                if !self.held.steps.contains(&(call.turn, call.step)) {
-                    self.tell(kind, &format!("step {} of turn {} is not there", call.step, call.turn), tell);
-                }
+            Record::Call(call) if !self.held.steps.contains(&(call.turn, call.step)) => {
+                self.tell(kind, &format!("step {} of turn {} is not there", call.step, call.turn), tell);
             }
             Record::Conversation(conversation) => {
                 self.held.conversations.insert(conversation.id);
