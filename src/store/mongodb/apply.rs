@@ -40,7 +40,7 @@ impl MongoStore {
         commands.push(Command {
             collection: self.names.of(Place::Heads),
             filter: doc! { "_id": object_id(user_id), "version": version },
-            change: Change::Update { update: doc! { "$unset": { "pending": "", "parts": "" } }, upsert: false },
+            change: Change::Update { update: doc! { "$unset": { "pending": "", "parts": "", "stagedSince": "" } }, upsert: false },
         });
         let asks = writes.0.iter().any(|write| write.what == What::Claim || conversation_of(write).is_some());
         let matched = self.run(&commands, asks).await?;

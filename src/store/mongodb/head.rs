@@ -10,6 +10,7 @@ use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
 use super::fields::{Fields, date, object_id, to_bson};
+use super::left_over::staged_since;
 use super::shapes::carrier_key;
 use super::staged::{Writes, binary};
 use super::state::{Outgoing, State};
@@ -84,6 +85,7 @@ impl Head {
         given("openTurns", count(state.turns.len()));
         given("openDeliveries", count(open.count()));
         given("jobs", count(state.turns.len() + state.outgoing.len()));
+        given("stagedSince", if pending.is_empty() { None } else { staged_since(*unit) });
         given("pending", (!pending.writes.is_empty()).then(|| pending.writes.to_bytes().map(binary)).transpose()?);
         given("parts", (!pending.parts.is_empty()).then(|| pending.parts.clone().into()));
         document.insert("state", to_bson(state)?);

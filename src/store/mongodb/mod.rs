@@ -42,6 +42,7 @@ mod indexes;
 mod jobs;
 mod keeping;
 mod lanes;
+mod left_over;
 mod lists;
 mod names;
 mod open;

@@ -1,9 +1,10 @@
 //! Opening: connect, see whose database it is, make the indexes, take over what LibreChat and earlier plans left there.
 
 use std::path::Path;
+use std::time::Duration;
 
-use mongodb::Database;
 use mongodb::bson::doc;
+use mongodb::{Client, Database};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 use super::MongoStore;
@@ -24,7 +25,14 @@ const IDENTITY: &str = "store";
 
 /// Where the driver's tasks run: in the caller's runtime, or, where there is none that has threads, in one of our own.
 #[derive(Debug)]
-pub(super) struct Host(Option<Runtime>);
+pub(super) struct Host {
+    ours: Option<Runtime>,
+    /// Ended before the runtime is.
+    client: Option<Client>,
+}
+
+/// How long the driver is given to end what it runs.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 impl Host {
     /// Runs `work` to its end from outside or inside of a runtime, and keeps what it needs to go on.
@@ -32,7 +40,7 @@ impl Host {
         if let Ok(handle) = Handle::try_current()
             && handle.runtime_flavor() == RuntimeFlavor::MultiThread
         {
-            return tokio::task::block_in_place(|| handle.block_on(work)).map(|done| (Self(None), done));
+            return tokio::task::block_in_place(|| handle.block_on(work)).map(|done| (Self { ours: None, client: None }, done));
         }
         let no_threads = |error| StoreError::unavailable("no threads can be started for MongoDB", error);
         let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("mongodb").enable_all().build().map_err(no_threads)?;
@@ -42,17 +50,21 @@ impl Host {
         });
         let ended = |error| StoreError::unavailable("opening MongoDB came to no end", error);
         let done = told.recv().map_err(ended).and_then(|outcome| outcome);
-        let host = Self(Some(runtime));
-        // A failure drops the runtime here: from inside of another that must not wait.
+        let host = Self { ours: Some(runtime), client: None };
         done.map(|done| (host, done))
     }
 }
 
 impl Drop for Host {
+    /// The driver ends before its runtime. It may take a moment, which whoever drops this from inside of a runtime must not wait for.
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        let (Some(runtime), client) = (self.ours.take(), self.client.take()) else { return };
+        std::thread::spawn(move || {
+            if let Some(client) = client {
+                let _late = runtime.block_on(async { tokio::time::timeout(GOODBYE, client.shutdown().immediate(true)).await });
+            }
             runtime.shutdown_background();
-        }
+        });
     }
 }
 
@@ -64,7 +76,7 @@ impl MongoStore {
     /// way; [`StoreError::Unavailable`] when the server does not answer within the configured seconds.
     pub(in crate::store) fn open(storage: &Storage, clock: Clock) -> StoreResult<Self> {
         let (settings, folder) = (storage.mongodb.clone(), storage.path.clone());
-        let (host, mut store) = Host::run(async move {
+        let (mut host, mut store) = Host::run(async move {
             let Connection { client, database, writes_across } = connect::connect(&settings).await?;
             let names = Names::new(&settings);
             identify(&database, &names, &clock, &folder).await?;
@@ -74,6 +86,7 @@ impl MongoStore {
             store.take_over().await?;
             Ok(store)
         })?;
+        host.client = Some(store.client.clone());
         store.host = Some(host);
         Ok(store)
     }

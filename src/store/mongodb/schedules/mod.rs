@@ -287,6 +287,7 @@ impl Schedules for MongoStore {
     }
 
     async fn list_due_schedules(&self, limit: usize) -> StoreResult<DueSchedules> {
+        self.apply_left_over().await?;
         let now = self.now();
         let collection = self.collection(Place::Schedules);
         let until = doc! { "nextRun": { "$lte": date(now) } };
