@@ -137,7 +137,7 @@ impl Fixture {
         scrubjay::store::open(&self.settings, self.clock.clone()).unwrap()
     }
 
-    pub(super) fn advance(&self, millis: u64) {
+    pub(crate) fn advance(&self, millis: u64) {
         self.clock.advance(Duration::from_millis(millis));
     }
 

@@ -32,7 +32,9 @@ fn open(database: &Database) -> Result<SharedStore, StoreError> {
 
 fn open_at(database: &Database, moment: Timestamp) -> Result<SharedStore, StoreError> {
     let folder = tempfile::tempdir().unwrap();
-    scrubjay::store::open(&settings_of(database, folder.path()), Clock::set_to(moment))
+    let mut settings = settings_of(database, folder.path());
+    settings.mongodb.timeout_seconds = 5;
+    scrubjay::store::open(&settings, Clock::set_to(moment))
 }
 
 /// Runs one of the scripts beside this file, which speaks to the database through `pymongo`; what it prints is JSON.

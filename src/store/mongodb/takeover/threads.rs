@@ -1,6 +1,7 @@
 //! Conversations by phone that an earlier program kept in LibreChat's collections: they get places as ours have them, so that listings
 //! show them and prompts go on from them. What somebody wrote stays as it is.
 
+use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
@@ -86,11 +87,13 @@ impl MongoStore {
         let mut line = Line { sequence: 0, last: MessageId::ROOT, turn: None, last_slot: 0, last_message: begun };
         let collection = self.collection(Place::Messages);
         let of_thread = doc! { "conversationId": id, "user": { "$in": either_id(user) } };
-        let mut messages = collection.find(of_thread).sort(doc! { "createdAt": 1, "_id": 1 }).await.map_err(fault::unavailable)?;
+        let found = collection.find(of_thread).sort(doc! { "_id": 1 }).await.map_err(fault::unavailable)?;
+        let mut messages: Vec<Document> = found.try_collect().await.map_err(fault::unavailable)?;
+        // Not sorted by the server: a moment that was written as text would stand before all others.
+        messages.sort_by_key(|message| lenient_moment(message.get("createdAt")));
         let mut placed = Vec::new();
-        while messages.advance().await.map_err(fault::unavailable)? {
-            let message = messages.deserialize_current().map_err(fault::unavailable)?;
-            placed.extend(place(user, &message, &mut line, adopted).map(|set| (message.get("_id").cloned(), set)));
+        for message in &messages {
+            placed.extend(place(user, message, &mut line, adopted).map(|set| (message.get("_id").cloned(), set)));
         }
         for (id, set) in placed {
             collection.update_one(doc! { "_id": id }, doc! { "$set": set }).await.map_err(fault::unavailable)?;
