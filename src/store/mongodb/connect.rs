@@ -164,6 +164,8 @@ fn last_cause(said: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn settings(uri: &str, database: &str) -> MongoDb {
@@ -218,7 +220,7 @@ mod tests {
             let mut said = format!("{error} {error:?}");
             let mut cause = std::error::Error::source(&error);
             while let Some(next) = cause {
-                said.push_str(&format!("{next} {next:?}"));
+                let _infallible = write!(said, "{next} {next:?}");
                 cause = next.source();
             }
             assert!(!said.contains("s3cret") && !said.contains("keeper"), "{uri}: {said}");

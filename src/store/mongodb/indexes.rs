@@ -285,7 +285,7 @@ mod tests {
             doc! { "name": "any", "key": { "phone": 1.0 }, "unique": true, "partialFilterExpression": { "phone": { "$exists": true } } };
         assert_eq!(verdict(&phone(), std::slice::from_ref(&right)), Verdict::There);
         let not_unique = doc! { "name": "mine", "key": { "phone": 1_i64 } };
-        assert_eq!(verdict(&phone(), &[not_unique.clone()]), Verdict::InTheWay("mine".to_owned()));
+        assert_eq!(verdict(&phone(), std::slice::from_ref(&not_unique)), Verdict::InTheWay("mine".to_owned()));
         assert_eq!(verdict(&phone(), &[not_unique.clone(), right]), Verdict::There);
         let whole = plain(Place::Heads, &[("phone", 1)]).having("phone");
         assert_eq!(verdict(&whole, &[not_unique]), Verdict::There, "one that holds more finds as much");

@@ -133,8 +133,8 @@ impl MongoStore {
 
 impl State {
     /// A list has changed.
-    pub(super) const fn list_changed(&mut self, list: List, last: i64) {
-        let head = match list {
+    pub(super) const fn list_changed(&mut self, which: List, last: i64) {
+        let head = match which {
             List::Graph => &mut self.lists.graph,
             List::Todos => &mut self.lists.todos,
             List::Schedules => &mut self.lists.schedules,

@@ -86,7 +86,7 @@ impl People for MongoStore {
         let mut filter = Document::new();
         if let Some(cursor::Place { numbers: [created], id }) = cursor::read(Listing::Users, 12, page.cursor.as_deref())? {
             let created = Timestamp::from_millis(created).to_string();
-            let id = id.as_slice().try_into().map(UserId::from_bytes).unwrap_or(UserId::from_bytes([0; 12]));
+            let id = id.as_slice().try_into().map_or(UserId::from_bytes([0; 12]), UserId::from_bytes);
             let later = doc! { "state.person.createdAt": { "$gt": &created } };
             let same = doc! { "state.person.createdAt": &created, "_id": { "$gt": object_id(id) } };
             filter.insert("$or", [later, same]);

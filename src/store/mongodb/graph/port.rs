@@ -23,26 +23,26 @@ use crate::store::{
 impl MongoStore {
     /// A person's graph as it is stored. Somebody who does not exist has an empty one.
     async fn graph(&self, user: UserId) -> StoreResult<Arc<Held>> {
-        let head = self.list_head(user, List::Graph).await?;
-        if head.revision == 0 {
+        let stand = self.list_head(user, List::Graph).await?;
+        if stand.revision == 0 {
             return Ok(Arc::default());
         }
-        if let Some(held) = self.graphs.find(user, head.revision) {
+        if let Some(held) = self.graphs.find(user, stand.revision) {
             return Ok(held);
         }
-        let (head, held) = self.read_list(user, List::Graph, |head| self.load_graph(user, head)).await?;
+        let (stand, held) = self.read_list(user, List::Graph, |stand| self.load_graph(user, stand)).await?;
         let held = Arc::new(held);
-        self.graphs.keep(user, head.revision, Arc::clone(&held));
+        self.graphs.keep(user, stand.revision, Arc::clone(&held));
         Ok(held)
     }
 
     /// Reads a graph whole.
-    async fn load_graph(&self, user: UserId, head: ListHead) -> StoreResult<Held> {
+    async fn load_graph(&self, user: UserId, stand: ListHead) -> StoreResult<Held> {
         let collection = self.collection(Place::Memory);
         let mut reader = Reader::default();
         let of_person = doc! { "user": user.to_string() };
         self.each(&collection, of_person, |document| reader.add(collection.name(), document)).await?;
-        reader.finish(collection.name(), head.last)
+        reader.finish(collection.name(), stand.last)
     }
 
     /// Changes a person's graph.
@@ -79,21 +79,21 @@ impl MongoStore {
 impl Unit<'_> {
     /// Changes the person's graph in this unit; a rule that refuses changes nothing. The graph is returned as it will be.
     async fn change_graph<T>(&mut self, rule: impl FnOnce(&mut Held, Timestamp) -> StoreResult<T> + Send) -> StoreResult<(T, Arc<Held>)> {
-        let (user, head) = (self.draft.user_id, self.draft.state.lists.graph);
-        let mut held = match self.store.graphs.take(user, head.revision) {
+        let (user, stand) = (self.draft.user_id, self.draft.state.lists.graph);
+        let mut held = match self.store.graphs.take(user, stand.revision) {
             Some(held) => held,
-            None if head.revision == 0 => Arc::default(),
+            None if stand.revision == 0 => Arc::default(),
             None => {
                 self.apply_staged().await?;
-                Arc::new(self.store.load_graph(user, head).await?)
+                Arc::new(self.store.load_graph(user, stand).await?)
             }
         };
         let graph = Arc::make_mut(&mut held);
         let answer = rule(graph, self.draft.now);
         if answer.is_err() || graph.changes().is_empty() {
             graph.undo();
-            graph.last_item = head.last;
-            self.store.graphs.keep(user, head.revision, Arc::clone(&held));
+            graph.last_item = stand.last;
+            self.store.graphs.keep(user, stand.revision, Arc::clone(&held));
             return Ok((answer?, held));
         }
         stage(&mut self.draft, graph);

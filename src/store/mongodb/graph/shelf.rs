@@ -48,9 +48,9 @@ impl Shelf {
     pub(super) fn find(&self, user: UserId, revision: i64) -> Option<Arc<Held>> {
         let mut shelved = self.shelved();
         shelved.uses += 1;
-        let uses = shelved.uses;
+        let this_use = shelved.uses;
         let kept = shelved.graphs.get_mut(&user).filter(|kept| kept.revision == revision)?;
-        kept.used = uses;
+        kept.used = this_use;
         Some(Arc::clone(&kept.held))
     }
 

@@ -161,15 +161,15 @@ impl Unit<'_> {
         conversation_id: Option<ConversationId>,
         limit: usize,
     ) -> StoreResult<AddedSchedule> {
-        let head = self.draft.state.lists.schedules;
+        let stand = self.draft.state.lists.schedules;
         self.apply_staged().await?;
-        let mut held = self.store.load_schedules(self.draft.user_id, head).await?;
+        let mut held = self.store.load_schedules(self.draft.user_id, stand).await?;
         if let Some(equal) = held.iter().find(|row| row.enabled && !row.finished && row.is_equal(new)) {
             let schedule = self.store.shown_one(&self.draft.state, equal).await?;
             return Ok(AddedSchedule { schedule, is_new: false });
         }
         check_room(&held, limit)?;
-        let mut row = Row::new(self.draft.user_id, head.last + 1, new, self.draft.now);
+        let mut row = Row::new(self.draft.user_id, stand.last + 1, new, self.draft.now);
         row.conversation_id = conversation_id;
         self.write_schedule(&row);
         self.schedules_changed(row.id);
@@ -183,8 +183,8 @@ impl Unit<'_> {
 
     /// Changes a schedule that is as it was read.
     async fn change_schedule(&mut self, id: ScheduleId, revision: i64, changes: &[ScheduleChange], limit: usize) -> StoreResult<Schedule> {
-        let head = self.draft.state.lists.schedules;
-        let held = self.store.load_schedules(self.draft.user_id, head).await?;
+        let stand = self.draft.state.lists.schedules;
+        let held = self.store.load_schedules(self.draft.user_id, stand).await?;
         let found = held.iter().find(|row| row.id == id.0).ok_or(StoreError::NotFound { what: SCHEDULE })?;
         if found.revision != revision {
             return Err(StoreError::Conflict { reason: "the schedule was changed meanwhile; read it again".to_owned() });
@@ -199,7 +199,7 @@ impl Unit<'_> {
         row.revision += 1;
         row.updated_at = self.draft.now;
         self.write_schedule(&row);
-        self.schedules_changed(head.last);
+        self.schedules_changed(stand.last);
         self.store.shown_one(&self.draft.state, &row).await
     }
 
@@ -268,9 +268,9 @@ impl Schedules for MongoStore {
         let mut attempts = self.unit(user_id).await;
         loop {
             let mut unit = of_nobody(attempts.begin().await)?;
-            let changed = unit.change_schedule(id, revision, &changes, limit).await?;
+            let schedule = unit.change_schedule(id, revision, &changes, limit).await?;
             if unit.commit().await? {
-                return Ok(changed);
+                return Ok(schedule);
             }
         }
     }

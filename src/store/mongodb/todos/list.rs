@@ -110,11 +110,11 @@ impl TodoList {
     /// Changes an item, each field on its own.
     pub(super) fn change(&mut self, id: TodoId, changes: &[TodoChange], now: Timestamp) -> StoreResult<ChangedTodo> {
         let mut todo = self.get(id)?.clone();
-        let changed = todo.apply(changes, now);
-        if changed {
+        let differs = todo.apply(changes, now);
+        if differs {
             self.write(&todo);
         }
-        Ok(ChangedTodo { todo, changed })
+        Ok(ChangedTodo { todo, changed: differs })
     }
 
     /// Deletes an item with all that are a part of it; their numbers, its own first.
@@ -144,16 +144,13 @@ impl TodoList {
         // A category goes by the spelling of its first item.
         let mut spelled: HashMap<Option<String>, Option<String>> = HashMap::new();
         for todo in self.items.values() {
-            match todo.seconds_to_complete() {
-                Some(took) => {
-                    figures.completed += 1;
-                    seconds = seconds.saturating_add(i64::try_from(took).unwrap_or(i64::MAX));
-                    done += 1;
-                }
-                None => {
-                    figures.open += 1;
-                    figures.overdue += i64::from(is_due_within(todo.due, overdue));
-                }
+            if let Some(took) = todo.seconds_to_complete() {
+                figures.completed += 1;
+                seconds = seconds.saturating_add(i64::try_from(took).unwrap_or(i64::MAX));
+                done += 1;
+            } else {
+                figures.open += 1;
+                figures.overdue += i64::from(is_due_within(todo.due, overdue));
             }
             let category = spelled.entry(todo.category.as_deref().map(words)).or_insert_with(|| todo.category.clone());
             *figures.by_category.entry(category.clone()).or_default() += 1;
@@ -190,16 +187,13 @@ impl TodoList {
         // Numbers first: an item may stand before the one that it is a part of.
         let mut ids = Vec::with_capacity(items.len());
         for known in &standing {
-            ids.push(match known {
-                Some(id) => {
-                    report.known += 1;
-                    *id
-                }
-                None => {
-                    let id = self.next(report.added, limit)?;
-                    report.added += 1;
-                    id
-                }
+            ids.push(if let Some(id) = known {
+                report.known += 1;
+                *id
+            } else {
+                let id = self.next(report.added, limit)?;
+                report.added += 1;
+                id
             });
         }
         for ((item, id), _new) in items.iter().zip(&ids).zip(&standing).filter(|(_, known)| known.is_none()) {

@@ -1,6 +1,6 @@
 //! A MongoDB server for tests, and databases in it that go away.
 //!
-//! No `mongod` can be had from the package registries. SecantusDB (PyPI) speaks MongoDB's protocol on a real socket, so the tests make
+//! No `mongod` can be had from the package registries. `SecantusDB` (of Python's registry) speaks MongoDB's protocol on a real socket, so the tests make
 //! an environment with it below `target/` and share one server among their processes. `SCRUBJAY_TEST_MONGODB_URI` names a server to
 //! use instead. Without either the tests fail: nothing here is skipped in silence.
 
@@ -20,6 +20,7 @@ pub(crate) use server::{Kind, Server};
 const SERVER: &str = "SCRUBJAY_TEST_MONGODB_URI";
 
 /// Where the server is that tests share.
+#[expect(clippy::disallowed_methods, reason = "it is the tests' own variable")]
 pub(crate) fn uri() -> String {
     match std::env::var(SERVER) {
         Ok(uri) if !uri.is_empty() => uri,
@@ -42,6 +43,7 @@ impl Database {
     }
 
     /// In that server.
+    #[expect(clippy::disallowed_methods, reason = "the name must be new on a server that is there for long")]
     pub(crate) fn at(uri: String) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();

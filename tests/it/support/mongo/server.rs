@@ -43,6 +43,7 @@ fn running(home: &Path) -> Option<u16> {
     TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Duration::from_secs(5)).is_ok().then_some(port)
 }
 
+#[expect(clippy::zombie_processes, reason = "the keeper lives on and ends by itself")]
 /// Starts a keeper, which starts a server; in a process group of its own, for a test runner ends a test's group.
 fn start(python: &Path, home: &Path) -> u16 {
     let _ = std::fs::remove_file(home.join("server.json"));
@@ -65,6 +66,7 @@ fn start(python: &Path, home: &Path) -> u16 {
 }
 
 /// How a server of one test is run.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the server, and any of them go together")]
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Kind {
     /// It is no replica set: no transactions, no change streams.
