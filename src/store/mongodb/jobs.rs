@@ -220,8 +220,7 @@ impl MongoStore {
     /// Heads with unfinished work, with everything applied that was staged for them.
     async fn heads_with_jobs(&self) -> StoreResult<Vec<Head>> {
         let collection = self.collection(Collections::Heads);
-        let either =
-            doc! { "$or": [{ "jobs": { "$exists": true } }, { "pending": { "$exists": true } }, { "parts": { "$exists": true } }] };
+        let either = doc! { "$or": [{ "jobs": { "$exists": true } }, { "stagedSince": { "$exists": true } }] };
         let mut found = collection.find(either).await.map_err(fault::unavailable)?;
         let mut heads = Vec::new();
         while let Some(document) = found.try_next().await.map_err(fault::unavailable)? {
