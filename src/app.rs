@@ -163,7 +163,7 @@ impl App {
             .with_schedules(Arc::clone(&wakes.schedules))
             .with_default_gateway(default_gateway),
         );
-        let outside = outside::open(&config.mcp_servers, &People::new(Arc::clone(&store)), outside::Limits::default())?;
+        let outside = outside::open(&config.mcp_servers, &People::new(Arc::clone(&store)), outside::Limits::of(config.worker.turns))?;
         let summariser = Arc::new(Summariser::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), Arc::clone(&models)));
         let tools = toolset::all(&toolset::Parts { store: &store, clock: &clock, config: &config, remind: &remind });
         let replier = Arc::new(Replier::new(

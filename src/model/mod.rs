@@ -85,6 +85,8 @@ pub struct CompletionRequest {
     pub steps: Vec<ToolStep>,
     /// What the model may call; empty: it must answer.
     pub tools: Arc<[ToolSpec]>,
+    /// The model must answer although it is told of its tools: servers refuse a prompt that holds calls and no tools.
+    pub must_answer: bool,
     /// The model is asked for one call at a time.
     pub one_call_a_step: bool,
     /// Parameters of the agent, which win over those of the endpoint.

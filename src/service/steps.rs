@@ -19,6 +19,10 @@ use crate::domain::turn::TurnLease;
 use crate::model::AgentTools;
 use crate::store::{SharedStore, StoreError};
 
+/// Stands before the result of a call that is made again after an interruption.
+const MADE_AGAIN: &str = "This call was begun before, and the program was interrupted, so it was made again. What it finds missing or already \
+                          there may be its own work.\n";
+
 /// What calls are made with.
 pub(super) struct Caller<'a> {
     pub(super) store: &'a SharedStore,
@@ -37,6 +41,8 @@ struct Ready<'a> {
     tool: &'a OfferedTool,
     definition: &'a ToolDefinition,
     arguments: JsonObject,
+    /// It writes, and was begun before: perhaps it was done then.
+    again: bool,
 }
 
 /// What is done about a call that has no result yet.
@@ -92,7 +98,10 @@ impl Caller<'_> {
             return Next::Tell(format!("there is no tool {:?}; {there_are}", shortened(name)));
         };
         match arguments(&recorded.call.arguments) {
-            Ok(arguments) => Next::Make(Ready { place, tool, definition, arguments }),
+            Ok(arguments) => {
+                let again = recorded.begun_at.is_some() && !definition.hints.read_only;
+                Next::Make(Ready { place, tool, definition, arguments, again })
+            }
             Err(reason) => {
                 let names: Vec<&str> = definition
                     .input_schema
@@ -127,7 +136,7 @@ impl Caller<'_> {
     async fn make(&self, ready: Ready<'_>) -> Result<(CallPlace, CallResult), StoreError> {
         // The semaphore is never closed.
         let _slot = self.slots.acquire().await;
-        let Ready { place, tool, definition, arguments } = ready;
+        let Ready { place, tool, definition, arguments, again } = ready;
         self.store.begin_call(self.lease, place).await?;
         self.show.tool(&definition.name, ToolState::Started);
         let outcome = match timeout(self.limits.call, tool.set.call(self.context, &definition.name, arguments)).await {
@@ -137,7 +146,11 @@ impl Caller<'_> {
                 self.limits.call.as_secs()
             )),
         };
-        let result = CallResult { text: cut(outcome.text, self.limits.output_characters), failed: outcome.is_error };
+        let mut text = cut(outcome.text, self.limits.output_characters);
+        if again {
+            text.insert_str(0, MADE_AGAIN);
+        }
+        let result = CallResult { text, failed: outcome.is_error };
         self.end(place, &definition.name, tool.set.name(), result).await
     }
 

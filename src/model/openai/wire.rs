@@ -64,6 +64,9 @@ impl Serialize for Body<'_> {
         }
         if !self.request.tools.is_empty() {
             map.serialize_entry("tools", &Tools(&self.request.tools))?;
+            if self.request.must_answer && !self.parameters.dropped.iter().any(|dropped| dropped == CHOICE) {
+                map.serialize_entry(CHOICE, "none")?;
+            }
             if self.request.one_call_a_step && !self.replaced(ONE_CALL) {
                 map.serialize_entry(ONE_CALL, &false)?;
             }
@@ -71,8 +74,9 @@ impl Serialize for Body<'_> {
         let agents = || self.request.parameters.iter().filter(|(name, _)| !self.parameters.dropped.contains(name) && !is_ours(name));
         for (name, value) in &self.parameters.fixed {
             // What concerns tools alone is an error to servers where none are offered.
-            let of_tools = [ONE_CALL, "tool_choice"].contains(&name.as_str()) && self.request.tools.is_empty();
-            if !of_tools && !agents().any(|(theirs, _)| theirs == name) {
+            let of_tools = [ONE_CALL, CHOICE].contains(&name.as_str()) && self.request.tools.is_empty();
+            let chosen = name == CHOICE && self.request.must_answer;
+            if !of_tools && !chosen && !agents().any(|(theirs, _)| theirs == name) {
                 map.serialize_entry(name, &self.bounded(name, value))?;
             }
         }
@@ -107,9 +111,12 @@ const LENGTHS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 /// Asks for one call at a time, by `false`. Servers that do not know it get it dropped by `drop_params`.
 const ONE_CALL: &str = "parallel_tool_calls";
 
+/// Whether the model may call its tools; `none` where it must answer.
+const CHOICE: &str = "tool_choice";
+
 /// What no parameter of an agent can replace.
 fn is_ours(name: &str) -> bool {
-    ["messages", "model", "user", "stream", "stream_options", "tools", "tool_choice", ONE_CALL].contains(&name)
+    ["messages", "model", "user", "stream", "stream_options", "tools", CHOICE, ONE_CALL].contains(&name)
 }
 
 /// The prompt: what was said, then the steps, each as the model's calls and a message for the result of each.

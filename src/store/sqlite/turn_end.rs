@@ -236,6 +236,8 @@ pub(super) fn finish(unit: &Unit<'_>, turn: &Turn, ending: &Ending) -> Outcome<(
     unit.db
         .prepare_cached("UPDATE calls SET arguments = '', extra = NULL, result = '' WHERE turn = ?1 AND user_id = ?2")?
         .execute(params![turn.number, turn.user_id])?;
+    // What its model said beside its calls may repeat it; what of that was shown stands in the reply.
+    unit.db.prepare_cached("UPDATE steps SET said = '' WHERE turn = ?1 AND user_id = ?2")?.execute(params![turn.number, turn.user_id])?;
     Ok(())
 }
 

@@ -34,7 +34,7 @@ use crate::service::tools::{JsonObject, ToolContext, ToolDefinition, ToolOutcome
 
 pub use names::OWN_WORDS;
 
-/// Bounds that no host needs to set.
+/// Bounds that follow from other settings, or that no host needs to set.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections to one server at the same time.
@@ -51,10 +51,12 @@ pub struct Limits {
     pub steady: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
+impl Limits {
+    /// Where as many turns are answered at once. Each may be another person's, so each has a place.
+    #[must_use]
+    pub fn of(turns: usize) -> Self {
         Self {
-            places: 32,
+            places: turns.max(1),
             idle: Duration::from_mins(5),
             sweep: Duration::from_secs(30),
             first_wait: Duration::from_secs(1),

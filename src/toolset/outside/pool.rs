@@ -4,7 +4,7 @@
 //! everybody who waits gets the same one; what could not be had is refused at once until its wait is over.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ pub(super) struct Pool {
     /// What is being opened or closed.
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// It was logged that there was no place.
+    told_busy: AtomicBool,
 }
 
 struct Place {
@@ -80,7 +82,14 @@ impl Drop for Held {
 
 impl Pool {
     pub(super) fn new(server: Server, limits: Limits, stop: CancellationToken) -> Self {
-        Self { server: Arc::new(server), limits, places: Mutex::default(), tasks: TaskTracker::new(), stop }
+        Self {
+            server: Arc::new(server),
+            limits,
+            places: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop,
+            told_busy: AtomicBool::new(false),
+        }
     }
 
     /// The connection of that key, made if there is none. It takes at most the server's `initTimeout`. Who does not wait that long
@@ -159,7 +168,17 @@ impl Pool {
         if places.len() >= self.limits.places {
             let unused = places.iter().filter(|(_, place)| place.uses.load(Ordering::Acquire) == 0);
             let oldest = unused.min_by_key(|(_, place)| place.used_at()).map(|(key, _)| key.clone());
-            let Some(place) = oldest.and_then(|key| places.remove(&key)) else { return Err(Unavailable::Busy) };
+            let Some(place) = oldest.and_then(|key| places.remove(&key)) else {
+                if !self.told_busy.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        server = self.server.name,
+                        places = self.limits.places,
+                        "every connection to an outside server is in use, so its tools were missing for a person; this is told once. \
+                         There are as many places as worker.turns"
+                    );
+                }
+                return Err(Unavailable::Busy);
+            };
             self.empty(&place);
         }
         let place = Arc::new(Place {
@@ -244,7 +263,8 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_their_bound() {
-        let limits = Limits::default();
+        let limits = Limits::of(64);
+        assert_eq!((limits.places, Limits::of(0).places), (64, 1));
         let waits: Vec<u64> = [0, 1, 2, 3, 6, 7, 40].into_iter().map(|failures| limits.backoff(failures).as_secs()).collect();
         assert_eq!(waits, [0, 1, 2, 4, 32, 60, 60]);
     }

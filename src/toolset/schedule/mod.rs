@@ -23,6 +23,10 @@ const UPCOMING: &str = "schedule://upcoming";
 /// It texts the person, each time it is called.
 const RUN: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
 
+/// Its moment may be counted from now ("in 20 minutes"), and an equal reminder may have fired meanwhile: a repeat after a crash would
+/// be another one.
+const FROM_NOW: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
+
 /// The schedule tools.
 pub struct ScheduleTools {
     remind: Arc<Remind>,
@@ -39,7 +43,7 @@ impl ScheduleTools {
                 "Plan a message",
                 "Plans a text to the person, once or again and again: a reminder, or a question that is answered then. An equal schedule \
                  that is on is returned instead of doubled.",
-                ToolHints::ADD,
+                FROM_NOW,
             ),
             tool::<ListArguments, Listed>("schedule_list", "List schedules", "Lists the person's schedules.", ToolHints::READ),
             tool::<IdArguments, One>("schedule_get", "Show a schedule", "Shows one schedule.", ToolHints::READ),
@@ -47,7 +51,7 @@ impl ScheduleTools {
                 "schedule_update",
                 "Change a schedule",
                 "Changes the given fields of a schedule.",
-                ToolHints::CHANGE,
+                ToolHints { destructive: true, ..FROM_NOW },
             ),
             tool::<IdArguments, One>("schedule_enable", "Turn a schedule on", "Turns a schedule on again.", ToolHints::ADD),
             tool::<IdArguments, One>("schedule_disable", "Turn a schedule off", "Keeps a schedule but runs it no more.", ToolHints::ADD),

@@ -29,6 +29,9 @@ const SHOWN: usize = 200;
 /// What names an item may name another the next time, so it is not repeated after a crash.
 const BY_NAME: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
 
+/// An item that was ticked off meanwhile would be added a second time, so it is not repeated after a crash either.
+const ADDING: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
+
 /// The resource of open items.
 const OPEN: &str = "todo://open";
 
@@ -56,7 +59,7 @@ impl TodoTools {
                 "todo_add",
                 "Add a todo",
                 "Adds an item to the person's todo list. An equal open item is returned instead of doubled.",
-                ToolHints::ADD,
+                ADDING,
             ),
             tool::<NameArguments, Changed>("todo_complete", "Complete a todo", "Marks an open item as done.", BY_NAME),
             tool::<NameArguments, Changed>("todo_reopen", "Reopen a todo", "Marks a completed item as open again.", BY_NAME),

@@ -19,6 +19,12 @@ const BOB: &str = "+15550100002";
 /// Stands in everything that Ann stores, and in no argument of Bob's.
 const ANNS: &str = "only-ann-knows-7141";
 
+/// Stands in everything that Bob stores to begin with.
+const BOBS: &str = "only-bob-knows-2718";
+
+/// Rounds after which every resource is read.
+const READ_EVERY: usize = 10;
+
 /// Rounds of calls by Bob, and calls a round.
 const ROUNDS: usize = 40;
 const CALLS: usize = 12;
@@ -46,7 +52,7 @@ impl World {
         let service = doors.token(TokenKind::Service, None).await;
         let tools = definitions(&doors, ann.parse().unwrap()).await.into_iter().flat_map(|(_, tools)| tools).collect();
         let world = Self { doors, ann, ann_token, bob_token, service, tools };
-        for (token, marker) in [(&world.ann_token, ANNS), (&world.bob_token, "bob")] {
+        for (token, marker) in [(&world.ann_token, ANNS), (&world.bob_token, BOBS)] {
             for (tool, arguments) in seeds(marker) {
                 let result = world.call(token, tool, arguments).await;
                 assert_eq!(result["isError"], false, "{tool}: {result}");
@@ -75,9 +81,28 @@ impl World {
         state
     }
 
+    /// Reads every resource for somebody, templates with each of these names. Returns those that gave them something.
+    async fn read_all(&self, token: &str, names: &[&str], others: &str) -> BTreeSet<&'static str> {
+        let mut read = BTreeSet::new();
+        for resource in self.resources() {
+            for uri in addresses([resource], names) {
+                let answer = self.ask(token, "resources/read", json!({"uri": uri})).await;
+                assert!(!answer.to_string().contains(others), "{uri} showed what is the other's: {answer}");
+                if answer["result"]["contents"].as_array().is_some_and(|contents| !contents.is_empty()) {
+                    read.insert(resource);
+                }
+            }
+        }
+        read
+    }
+
+    fn resources(&self) -> BTreeSet<&'static str> {
+        self.doors.app.tools.iter().flat_map(|set| set.resources()).map(|resource| resource.uri).collect()
+    }
+
     /// Every resource, templates with each of these names.
     fn uris(&self, names: &[&str]) -> Vec<String> {
-        addresses(self.doors.app.tools.iter().flat_map(|set| set.resources()).map(|resource| resource.uri), names)
+        addresses(self.resources(), names)
     }
 }
 
@@ -104,6 +129,12 @@ async fn nothing_that_one_person_calls_shows_or_changes_what_is_the_others() {
         world.tools.iter().map(|tool| (tool.name.clone(), Value::Object(tool.input_schema.as_ref().clone()))).collect();
     let mut called = BTreeSet::new();
     for round in 0..ROUNDS {
+        if round % READ_EVERY == 0 {
+            let (bobs, anns) = (world.read_all(&world.bob_token, &names, ANNS).await, world.read_all(&world.ann_token, &names, BOBS).await);
+            assert_eq!(anns, world.resources(), "Ann has something at every resource");
+            // What Bob calls at random may delete what he has; before that there is something everywhere.
+            assert!(round > 0 || bobs == anns, "Bob has {bobs:?}");
+        }
         for call in 0..CALLS {
             // Each tool in its turn, so that none is left out.
             let (name, schema) = &schemas[(round * CALLS + call) % schemas.len()];
@@ -113,10 +144,6 @@ async fn nothing_that_one_person_calls_shows_or_changes_what_is_the_others() {
             assert!(!result.to_string().contains(ANNS), "{name} {arguments} showed what is Ann's: {result}");
             called.insert(name.as_str());
         }
-        let uris = world.uris(&names);
-        let uri = &uris[usize::try_from(chance.next() % uris.len() as u64).unwrap()];
-        let answer = world.ask(&world.bob_token, "resources/read", json!({"uri": uri})).await;
-        assert!(!answer.to_string().contains(ANNS), "{uri} showed what is Ann's: {answer}");
         assert_eq!(world.state_of_ann().await, before, "what Bob called in round {round} changed what is Ann's");
     }
     assert_eq!(called.len(), schemas.len(), "every tool was called");

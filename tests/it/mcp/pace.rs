@@ -35,6 +35,41 @@ async fn beyond_the_limit_a_person_waits_and_nobody_else() {
     assert_eq!(bobs["structuredContent"]["notes"], json!([]));
 }
 
+/// The one test that waits: the limit goes by the processor's clock, and a second is what it tells the client to wait.
+#[tokio::test]
+async fn what_was_refused_stored_nothing_and_after_the_wait_a_call_is_let_in_again() {
+    let desk = Desk::with("mcp.calls_per_minute = 60").await;
+    let ann = desk.person("+15550100001").await;
+    let token = desk.doors.token(TokenKind::User, Some(&ann)).await;
+    let bearer = format!("Bearer {token}");
+    let add = async |text: &str| {
+        let params = json!({"name": "memory_add", "arguments": {"text": text}});
+        desk.send(newest("/mcp", &[("authorization", &bearer)], "tools/call", params)).await
+    };
+    let kept = || desk.notes.kept.lock().unwrap().get(&ann.parse().unwrap()).cloned().unwrap_or_default();
+    let (mut taken, mut refused) = (Vec::new(), None);
+    // Calls come free while these are made, one a second.
+    for number in 0..600 {
+        let text = format!("note {number}");
+        let answer = add(&text).await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        taken.push(text);
+    }
+    let refused = refused.expect("600 calls are over the limit");
+    assert!(taken.len() >= 60, "only {} calls were let in", taken.len());
+    assert_eq!(kept(), taken, "what was let in, and nothing of what was refused");
+    let wait: u64 = refused.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert_eq!(wait, 1, "a call comes free each second");
+    tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
+    assert_eq!(add("in time").await.status, 200);
+    taken.push("in time".to_owned());
+    assert_eq!(kept(), taken);
+}
+
 #[tokio::test]
 async fn without_a_limit_nobody_waits() {
     let desk = Desk::with("mcp.calls_per_minute = 0").await;

@@ -1,7 +1,7 @@
 //! Persons filled into a server's environment and headers, and never another's.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -72,6 +72,23 @@ async fn what_nobody_uses_is_closed_and_the_longest_unused_makes_room() {
     scene.close().await;
 }
 
+/// A log of this thread, and what stands in it.
+fn log() -> (impl tracing::Subscriber, Arc<Mutex<Vec<u8>>>) {
+    #[derive(Clone)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let written = Arc::new(Mutex::default());
+    let writer = Written(Arc::clone(&written));
+    (tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish(), written)
+}
+
 #[tokio::test]
 async fn a_place_in_use_is_not_taken_away() {
     let limits = Limits { places: 1, idle: Duration::ZERO, ..QUICK };
@@ -86,8 +103,15 @@ async fn a_place_in_use_is_not_taken_away() {
         assert!(begun.elapsed() < Duration::from_secs(10));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let (log, logged) = log();
+    let logging = tracing::subscriber::set_default(log);
     let refused = scene.call_as(&scene.bea, "small_who", json!({})).await;
     assert!(refused.text.contains("too many people"), "{refused:?}");
+    assert!(scene.set("small").definitions(&scene.bea).await.is_empty());
+    drop(logging);
+    let told = String::from_utf8(logged.lock().unwrap().clone()).unwrap();
+    assert_eq!(told.matches("its tools were missing for a person").count(), 1, "once: {told}");
+    assert!(told.contains("WARN") && told.contains("server=\"small\"") && told.contains("places=1"), "{told}");
     assert!(slow.await.unwrap().text.contains("did not answer within"));
     Arc::into_inner(scene).unwrap().close().await;
 }

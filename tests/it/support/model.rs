@@ -92,6 +92,11 @@ impl Asked {
         tools.into_iter().flatten().filter_map(|tool| tool["function"]["name"].as_str()).collect()
     }
 
+    /// Whether the model may ask for calls.
+    pub(crate) fn may_call(&self) -> bool {
+        !self.offered().is_empty() && self.body.get("tool_choice").is_none_or(|choice| choice != "none")
+    }
+
     /// The prompt without the system text.
     pub(crate) fn dialogue(&self) -> Vec<&Entry> {
         self.messages.iter().filter(|entry| entry.role != "system").collect()

@@ -239,6 +239,11 @@ async fn what_concerns_tools_is_sent_only_beside_tools_and_only_where_it_is_take
     };
     let body = sent(&one, add).await;
     assert_eq!((&body["parallel_tool_calls"], &body["tool_choice"]), (&json!(true), &json!("auto")));
+    let last = CompletionRequest { must_answer: true, ..offering() };
+    let body = sent(&last, add).await;
+    assert_eq!((&body["tool_choice"], body["tools"].as_array().unwrap().len()), (&json!("none"), 2), "who must answer has no choice");
+    assert_eq!(sent(&last, |settings| settings.drop_params = vec!["tool_choice".to_owned()]).await.get("tool_choice"), None);
+    assert_eq!(sent(&CompletionRequest { must_answer: true, ..request() }, add).await.get("tool_choice"), None);
     for plain in [sent(&CompletionRequest { one_call_a_step: true, ..request() }, add).await, sent(&request(), |_| {}).await] {
         for name in ["tools", "tool_choice", "parallel_tool_calls"] {
             assert_eq!(plain.get(name), None);

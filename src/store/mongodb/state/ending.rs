@@ -174,11 +174,15 @@ impl Draft {
         turn.answer = None;
         turn.attempts += u32::from(ending.tried);
         // What its tools read and wrote rests where they put it, and is forgotten there: no copy of it stays here.
-        for call in turn.steps.iter_mut().flat_map(|step| &mut step.calls) {
-            let JsonText(call_as_asked) = &mut call.call;
-            call_as_asked.arguments.clear();
-            call_as_asked.extra = None;
-            call.result = Some(String::new());
+        for step in &mut turn.steps {
+            // What was shown of it stands in the reply.
+            step.said.clear();
+            for call in &mut step.calls {
+                let JsonText(call_as_asked) = &mut call.call;
+                call_as_asked.arguments.clear();
+                call_as_asked.extra = None;
+                call.result = Some(String::new());
+            }
         }
         let (key, insert) = shapes::turn_document(self.user_id, &turn, TurnState::Done, Some(self.state.latest_event), ending);
         self.put_new(Place::Turns, key, Document::new(), insert);

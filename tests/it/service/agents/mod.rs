@@ -3,6 +3,8 @@
 mod crashes;
 mod demo;
 mod fake_set;
+mod last_round;
+mod repeats;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -218,14 +220,13 @@ fn property_names(schema: &Value, names: &mut Vec<String>) {
 #[tokio::test]
 async fn at_the_step_limit_the_model_must_answer_without_tools() {
     let stage = stage(|config| agent(config).max_steps = 3).await;
-    stage
-        .model
-        .script(|asked| if asked.offered().is_empty() { says("Counted three times.") } else { Reaction::call("count", json!({"by": 1})) });
+    stage.model.script(|asked| if asked.may_call() { Reaction::call("count", json!({"by": 1})) } else { says("Counted three times.") });
     let (turn, steps) = stage.ask("count on and on").await;
     assert_eq!((reply(&turn).text.as_str(), steps.len(), stage.set.counted().len()), ("Counted three times.", 3, 3));
     let asked = stage.model.asked();
     let last = asked.last().unwrap();
-    assert_eq!((asked.len(), last.body.get("tools"), last.results().len()), (4, None, 3));
+    assert_eq!((asked.len(), last.may_call(), last.results().len()), (4, false, 3));
+    assert_eq!(last.offered(), asked[0].offered(), "servers refuse calls in a prompt that has no tools");
     let told = |asked: &Asked| asked.messages[0].content.contains("Answer the person now");
     assert_eq!(asked.iter().map(told).collect::<Vec<_>>(), [false, false, false, true]);
 }
@@ -233,7 +234,7 @@ async fn at_the_step_limit_the_model_must_answer_without_tools() {
 #[tokio::test]
 async fn when_the_time_is_up_no_further_step_begins() {
     let stage = stage(|config| (agent(config).turn_seconds, agent(config).tool_seconds) = (1, 1)).await;
-    stage.model.script(|asked| if asked.offered().is_empty() { says("It took too long.") } else { Reaction::call("hang", json!({})) });
+    stage.model.script(|asked| if asked.may_call() { Reaction::call("hang", json!({})) } else { says("It took too long.") });
     let (turn, steps) = stage.ask("wait").await;
     assert_eq!((reply(&turn).text.as_str(), steps.len()), ("It took too long.", 1));
     let asked = stage.model.asked();
@@ -243,10 +244,10 @@ async fn when_the_time_is_up_no_further_step_begins() {
 #[tokio::test]
 async fn a_request_that_is_running_when_the_time_is_up_is_ended() {
     let stage = stage(|config| agent(config).turn_seconds = 1).await;
-    stage.model.script(|asked| match (asked.offered().is_empty(), asked.steps()) {
-        (true, _) => says("It took too long."),
-        (false, 0) => Reaction::call("count", json!({"by": 1})),
-        (false, _) => Reaction::Stall,
+    stage.model.script(|asked| match (asked.may_call(), asked.steps()) {
+        (false, _) => says("It took too long."),
+        (true, 0) => Reaction::call("count", json!({"by": 1})),
+        (true, _) => Reaction::Stall,
     });
     let begun = std::time::Instant::now();
     let (turn, steps) = stage.ask("count").await;
@@ -361,7 +362,7 @@ async fn all_steps_are_charged_and_what_is_held_stays_bounded() {
         })
     };
     let script = |asked: &Asked| match asked.steps() {
-        steps if steps < 5 && !asked.offered().is_empty() => Reaction::call("count", json!({"by": 1})),
+        steps if steps < 5 && asked.may_call() => Reaction::call("count", json!({"by": 1})),
         _ => says("Counted."),
     };
     // Six rounds of at most 1,000 tokens would be 6,000 and more; two at a time are held.
@@ -416,7 +417,7 @@ async fn credits_that_run_out_on_the_way_end_the_steps_with_an_answer() {
         (endpoint.prompt_token_credits, endpoint.completion_token_credits, endpoint.max_tokens) = (1.0, 0.0, 10);
     })
     .await;
-    stage.model.script(|asked| if asked.offered().is_empty() { says("That is what I found.") } else { Reaction::call("long", json!({})) });
+    stage.model.script(|asked| if asked.may_call() { Reaction::call("long", json!({})) } else { says("That is what I found.") });
     let (turn, steps) = stage.ask("read it all").await;
     assert_eq!(reply(&turn).text, "That is what I found.");
     assert!((1..12).contains(&steps.len()), "{}", steps.len());
