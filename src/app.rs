@@ -252,6 +252,10 @@ impl App {
         if let Some(backups) = backups {
             let _ended = backups.await;
         }
+        // Turns that ended meanwhile made more of them due.
+        if let Some(Err(error)) = stop.now.run_until_cancelled(self.summariser.leave_waiting()).await {
+            tracing::warn!(%error, "summaries that are due could not be left to others; they are made when their conversations go on");
+        }
         renewing.cancel();
         let _ended = renewal.await;
         if let Err(error) = self.store.release_owner(&self.owner).await {

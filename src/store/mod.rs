@@ -16,6 +16,7 @@ pub mod archive;
 mod conversations;
 mod cursor;
 mod graph;
+mod holds;
 mod inbox;
 mod jobs;
 mod keeping;

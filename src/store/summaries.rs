@@ -25,7 +25,7 @@ pub struct NewSummary {
     pub up_to_sequence: i64,
     /// What the model said.
     pub text: String,
-    /// What it cost, taken from the person's balance where there is one. Zero when balance is off.
+    /// What it cost, taken from the person's balance where there is one, but never more than is there. Zero when balance is off.
     pub charge: Credits,
 }
 
@@ -43,7 +43,7 @@ pub struct Recent {
 }
 
 /// Summaries of long conversations. That one is due is not kept anywhere: it follows from the conversation, so nothing is
-/// forgotten by a crash and an ordinary turn writes nothing for it.
+/// forgotten by a crash and an ordinary turn writes nothing for it. Only a process that stops writes down what it leaves unmade.
 #[async_trait]
 pub trait Summaries {
     /// Messages of a conversation behind that place, up to and with `until_sequence`, oldest first: those that
@@ -73,11 +73,19 @@ pub trait Summaries {
         until: Timestamp,
     ) -> StoreResult<Option<SummaryClaim>>;
 
-    /// Gives a claim back without a summary. One that was lost to a later claim changes nothing.
+    /// Gives a claim back without a summary, and without counting it as an attempt: it counts as run out, so that somebody takes it
+    /// up again. One that was lost to a later claim changes nothing.
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
     async fn release_summary(&self, user_id: UserId, id: ConversationId, claim: SummaryClaim) -> StoreResult<()>;
+
+    /// Leaves the making of the next summary to whoever looks for claims that ran out, as if one had run out just now. Nothing is
+    /// changed where there is a claim, or no conversation.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn leave_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()>;
 
     /// Ends a claim that ran out, whoever held it, so that it is not taken up again. One that has not run out stays.
     ///

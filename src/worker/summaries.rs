@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,12 +17,12 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How many of these are taken up with one look.
 const LAPSED_AT_ONCE: usize = 16;
 
-/// Makes summaries until `stop`; what runs then is given back.
+/// Makes summaries until `stop`; what runs then is given back, and what waits stays with the summariser.
 pub async fn run(summariser: Arc<Summariser>, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let tasks = TaskTracker::new();
-    let begin = async |place: Place| {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+    let free = || Arc::clone(&permits).acquire_owned();
+    let begin = |place: Place, permit: OwnedSemaphorePermit| {
         let (summariser, stop) = (Arc::clone(&summariser), stop.clone());
         tasks.spawn(async move {
             make(&summariser, place, &stop).await;
@@ -33,12 +33,15 @@ pub async fn run(summariser: Arc<Summariser>, stop: CancellationToken) {
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let work = async {
         loop {
+            // First the permit: what is taken from the queue is begun at once, and a stop loses nothing in between.
+            let permit = free().await?;
             tokio::select! {
-                place = summariser.next() => begin(place).await,
+                place = summariser.next() => begin(place, permit),
                 _tick = look.tick() => match summariser.lapsed(LAPSED_AT_ONCE).await {
                     Ok(places) => {
+                        drop(permit);
                         for place in places {
-                            begin(place).await;
+                            begin(place, free().await?);
                         }
                     }
                     Err(error) => tracing::warn!(%error, "summaries that were left unmade could not be looked for; trying again"),
@@ -46,7 +49,7 @@ pub async fn run(summariser: Arc<Summariser>, stop: CancellationToken) {
             }
         }
     };
-    let _stopped: Option<std::convert::Infallible> = stop.run_until_cancelled(work).await;
+    let _stopped: Option<Result<std::convert::Infallible, AcquireError>> = stop.run_until_cancelled(work).await;
     tasks.close();
     tasks.wait().await;
 }

@@ -6,8 +6,8 @@
 //!
 //! No turn waits for it and none fails by it: it is made after a turn is over. That one is due is nowhere written down, it
 //! follows from the conversation. Whoever makes it claims it first, so several processes ask once; a claim that ran out (the
-//! process died, the model failed) is taken up again by [`Summariser::lapsed`] or after the person's next turn. A summary that
-//! was asked for twice is stored and paid for once, because it only moves forward.
+//! process died, the model failed) is taken up again by [`Summariser::lapsed`] or after the person's next turn. So is what a process
+//! that stops leaves unmade ([`Summariser::leave_waiting`]). A summary that was asked for twice is stored and paid for once, because it only moves forward.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -164,9 +164,20 @@ impl Summariser {
         Ok(found.into_iter().map(|(user_id, conversation_id)| Place { user_id, conversation_id }).collect())
     }
 
+    /// Leaves what waits here to other processes, or to the next, because this one stops.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the rest comes with the next turns of its conversations.
+    pub async fn leave_waiting(&self) -> Result<(), StoreError> {
+        while let Some(place) = self.take() {
+            self.store.leave_summary(place.user_id, place.conversation_id).await?;
+        }
+        Ok(())
+    }
+
     /// A claim that ran out and that nothing comes of now need not be looked at again before the conversation goes on.
-    async fn give_back(&self, place: Place, before: &Summary) -> Result<(), StoreError> {
-        if before.attempts > 0 {
+    async fn give_back(&self, place: Place, before: Option<&Summary>) -> Result<(), StoreError> {
+        if before.is_some() {
             self.store.end_lapsed_summary(place.user_id, place.conversation_id).await?;
         }
         Ok(())
@@ -183,7 +194,7 @@ impl Summariser {
         let before = recent.summary.clone().unwrap_or_default();
         let Some(until) = self.due(&recent, self.window()) else {
             // The settings changed.
-            self.give_back(place, &before).await?;
+            self.give_back(place, recent.summary.as_ref()).await?;
             return Ok(Made::NotDue);
         };
         let user = self.store.find_user(user_id).await?;
@@ -200,12 +211,12 @@ impl Summariser {
             Ok(resolved) => resolved,
             Err(error) => {
                 tracing::warn!(conversation = %conversation_id, reason = %error, "nobody can summarise this conversation");
-                self.give_back(place, &before).await?;
+                self.give_back(place, recent.summary.as_ref()).await?;
                 return Ok(Made::Failed);
             }
         };
         if !self.can_pay(&user, &resolved, &input) {
-            self.give_back(place, &before).await?;
+            self.give_back(place, recent.summary.as_ref()).await?;
             return Ok(Made::OutOfCredit);
         }
         let limit = Duration::from_secs(self.config.summary.seconds);

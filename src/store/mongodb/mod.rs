@@ -68,7 +68,7 @@ mod words;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use mongodb::bson::Document;
+use mongodb::bson::{Bson, Document};
 use mongodb::{Client, Collection, Database};
 
 use self::graph::Shelf;
@@ -79,6 +79,7 @@ use self::queues::Queues;
 use self::upkeep::Checks;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
+use crate::store::holds::Holds;
 
 /// A store in a MongoDB database.
 #[derive(Debug)]
@@ -96,6 +97,8 @@ pub(super) struct MongoStore {
     phone_queues: Queues,
     checks: Checks,
     graphs: Shelf,
+    /// Schedules whose documents are damaged.
+    held_schedules: Holds<Bson>,
     /// Where the driver's tasks run; set when everything else stands.
     host: Option<Host>,
 }
@@ -115,6 +118,7 @@ impl MongoStore {
             phone_queues: Queues::new(),
             checks: Checks::default(),
             graphs: Shelf::default(),
+            held_schedules: Holds::default(),
             host: None,
         }
     }

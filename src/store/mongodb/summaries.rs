@@ -11,6 +11,7 @@ use super::names::Place;
 use super::shapes;
 use super::unit::Unit;
 use crate::domain::ids::{ConversationId, UserId};
+use crate::domain::ledger::Credits;
 use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
 use crate::store::{NewSummary, StoreError, StoreResult, Summaries, Summary, SummaryClaim};
@@ -77,8 +78,27 @@ impl Summaries for MongoStore {
 
     async fn release_summary(&self, user_id: UserId, id: ConversationId, claim: SummaryClaim) -> StoreResult<()> {
         self.in_conversation(user_id, id, |unit, kept| {
-            if kept.is_some_and(|kept| kept.claims == claim.0) {
-                put(unit, id, doc! { "claimedUntil": Bson::Null });
+            if let Some(kept) = kept.filter(|kept| kept.claims == claim.0 && kept.claimed_until.is_some()) {
+                let attempts = i64::from(kept.summary.attempts.saturating_sub(1));
+                let now = date(unit.draft.now);
+                put(unit, id, doc! { "claimedUntil": now, "attempts": attempts });
+            }
+            Some(())
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn leave_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()> {
+        self.in_conversation(user_id, id, |unit, kept| {
+            let kept = kept.unwrap_or_default();
+            if kept.claimed_until.is_none() {
+                let set = doc! {
+                    "claimedUntil": date(unit.draft.now),
+                    "attempts": i64::from(kept.summary.attempts),
+                    "upToSequence": kept.summary.up_to_sequence,
+                };
+                put(unit, id, set);
             }
             Some(())
         })
@@ -110,7 +130,8 @@ impl Summaries for MongoStore {
                 "attempts": 0_i64,
             };
             put(unit, id, set);
-            unit.draft.charge(new.charge);
+            let balance = unit.draft.state.balance.unwrap_or_default();
+            unit.draft.charge(new.charge.min(balance.max(Credits::ZERO)));
             Some(())
         })
         .await

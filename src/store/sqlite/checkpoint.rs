@@ -1,8 +1,9 @@
 //! The thread that moves the write-ahead log into the file, so that no commit waits for that.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
 
@@ -14,8 +15,10 @@ const MOVE_FROM: i64 = 4_000;
 const BEGIN_ANEW_FROM: i64 = 32_000;
 /// How often the log is looked at while there is writing.
 const LOOK: Duration = Duration::from_millis(50);
-/// After how long without writing everything is moved.
+/// After how long without writing everything is moved and the log emptied.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often it is looked, while nothing is written here, whether another process has left something in the log.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(5);
 
 /// How long the log is left as it is after readers stood in the way of emptying it: each try keeps writers out for a moment.
 const BACK_OFF: Duration = Duration::from_secs(2);
@@ -80,11 +83,14 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     /// Starts the thread on a connection of its own.
-    pub(super) fn start(db: Connection, progress: Arc<Progress>) -> StoreResult<Self> {
+    pub(super) fn start(db: Connection, file: &Path, progress: Arc<Progress>) -> StoreResult<Self> {
         let told = Arc::clone(&progress);
+        let mut log = file.as_os_str().to_owned();
+        log.push("-wal");
+        let others = Others { log: log.into(), seen: None };
         let handle = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
-            .spawn(move || run(&db, &told))
+            .spawn(move || run(&db, others, &told))
             .map_err(|error| StoreError::unavailable("the thread that keeps the log short could not be started", error))?;
         Ok(Self { progress, thread: Mutex::new(Some(handle)) })
     }
@@ -101,11 +107,14 @@ impl Checkpointer {
     }
 }
 
-fn run(db: &Connection, progress: &Progress) {
+/// The log is emptied whenever nothing is written, not only where this process was told to forget: what another process deleted
+/// stays readable in it, and that process may have been killed before it emptied the log itself. So it is at the beginning.
+fn run(db: &Connection, mut others: Others, progress: &Progress) {
     let mut seen = 0;
     let mut idle = true;
     let mut forget = false;
     let mut emptier = Emptier { db, held_up: None };
+    emptier.empty_at_rest();
     loop {
         let mut state = progress.lock();
         while state.commits == seen && !state.closed && !state.forget {
@@ -113,10 +122,7 @@ fn run(db: &Connection, progress: &Progress) {
             let wait = match (idle, forget) {
                 (false, _) => IDLE,
                 (true, true) => BACK_OFF,
-                (true, false) => {
-                    state = progress.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    continue;
-                }
+                (true, false) => LOOK_FOR_OTHERS,
             };
             let (next, waited) = progress.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
             state = next;
@@ -134,12 +140,15 @@ fn run(db: &Connection, progress: &Progress) {
             return;
         }
         forget = forget && !emptier.empty("TRUNCATE");
-        idle = now.commits == seen;
-        seen = now.commits;
-        if idle {
-            checkpoint(db, "PASSIVE");
+        if now.commits == seen {
+            if !idle || others.rest() {
+                emptier.empty_at_rest();
+            }
+            idle = true;
             continue;
         }
+        idle = false;
+        seen = now.commits;
         // NOOP only counts.
         if checkpoint(db, "NOOP").is_some_and(|log| log.pages - log.moved >= MOVE_FROM) {
             let after = checkpoint(db, "PASSIVE");
@@ -148,6 +157,22 @@ fn run(db: &Connection, progress: &Progress) {
             }
         }
         progress.pause(LOOK);
+    }
+}
+
+/// The log as other processes fill it.
+struct Others {
+    log: PathBuf,
+    /// Its length, and when it was written last.
+    seen: Option<(u64, SystemTime)>,
+}
+
+impl Others {
+    /// Something is in the log, and nobody has written to it since the last look: whoever did has had the time to empty it.
+    fn rest(&mut self) -> bool {
+        let read = std::fs::metadata(&self.log).and_then(|log| Ok((log.len(), log.modified()?)));
+        let now = read.ok().filter(|(length, _written)| *length > 0);
+        now.is_some() && std::mem::replace(&mut self.seen, now) == now
     }
 }
 
@@ -167,6 +192,12 @@ impl Emptier<'_> {
         let empty = checkpoint(self.db, mode).is_some_and(|log| !log.busy);
         self.held_up = (!empty).then(Instant::now);
         empty
+    }
+
+    /// Where nothing is written. What there is to move is moved first, while others may write.
+    fn empty_at_rest(&mut self) {
+        checkpoint(self.db, "PASSIVE");
+        self.empty("TRUNCATE");
     }
 
     /// The last chance: other processes may have the file open for days.

@@ -58,6 +58,7 @@ use self::open::Access;
 use self::readers::Readers;
 use self::short::ShortReads;
 use self::writer::{Unit, Urgency, Writer};
+use super::holds::Holds;
 use super::{Purpose, StoreError, StoreResult, cursor};
 use crate::clock::Clock;
 use crate::config::sections;
@@ -74,6 +75,8 @@ pub(super) struct SqliteStore {
     file: PathBuf,
     progress: Arc<Progress>,
     checks: Checks,
+    /// Schedules whose rows are damaged.
+    held_schedules: Holds<schedules::Key>,
     writer: Arc<Writer>,
     readers: Arc<Readers>,
     short: ShortReads,
@@ -92,12 +95,13 @@ impl SqliteStore {
         let readers = Readers::start(&file, storage.sqlite.readers, cache)?;
         let short = ShortReads::open(&file, storage.sqlite.readers)?;
         let writer = Writer::start(to_write, file.clone(), clock.clone(), Arc::clone(&progress))?;
-        let checkpointer = Checkpointer::start(to_checkpoint, Arc::clone(&progress))?;
+        let checkpointer = Checkpointer::start(to_checkpoint, &file, Arc::clone(&progress))?;
         Ok(Self {
             clock,
             file,
             progress,
             checks: Checks::default(),
+            held_schedules: Holds::default(),
             writer: Arc::new(writer),
             readers: Arc::new(readers),
             short,

@@ -1,7 +1,5 @@
 //! Schedules: making, reading, changing, and which are due.
 
-use std::time::Duration;
-
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
@@ -21,9 +19,6 @@ const SCHEDULE: &str = "the schedule";
 
 /// Finished schedules that a person keeps; older ones make room.
 const FINISHED_KEPT: i64 = 50;
-
-/// How long a schedule with damaged columns is left alone.
-const PARKED: Duration = Duration::from_mins(1);
 
 /// What a run began, or why it did not. Where what it began ended is read from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -351,14 +346,15 @@ pub(super) fn delete(unit: &Unit<'_>, user: UserId, id: ScheduleId) -> Outcome<(
 /// A schedule's key.
 pub(super) type Key = (UserId, ScheduleId);
 
-/// What is due, and the keys of rows that cannot be read.
-pub(super) fn list_due(db: &Connection, now: Timestamp, limit: usize) -> Outcome<(DueSchedules, Vec<Key>)> {
+/// What is due and not held, and the keys of rows that cannot be read.
+pub(super) fn list_due(db: &Connection, now: Timestamp, limit: usize, held: &[Key]) -> Outcome<(DueSchedules, Vec<Key>)> {
+    let most = limit.saturating_add(held.len());
     let keys = db
         .prepare_cached("SELECT user_id, id FROM schedules WHERE next_run <= ?1 ORDER BY next_run LIMIT ?2")?
-        .query_map(params![now, i64::try_from(limit).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map(params![now, i64::try_from(most).unwrap_or(i64::MAX)], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<Vec<Key>>>()?;
     let (mut due, mut damaged) = (Vec::with_capacity(keys.len()), Vec::new());
-    for (user, id) in keys {
+    for (user, id) in keys.into_iter().filter(|key| !held.contains(key)).take(limit) {
         match read_due(db, user, id) {
             Ok(found) => due.extend(found),
             Err(fault) if fault.is_damage() => damaged.push((user, id)),
@@ -375,15 +371,4 @@ fn read_due(db: &Connection, user: UserId, id: ScheduleId) -> Outcome<Option<Due
     let Some(schedule) = find(db, user, id)? else { return Ok(None) };
     let user = people::find(db, user)?.ok_or_else(|| Fault::contradiction("a schedule's person is missing"))?;
     Ok(Some(DueSchedule { schedule, user }))
-}
-
-/// Leaves schedules alone for a while whose rows are damaged, and says so: they must not keep everybody else waiting.
-pub(super) fn park(unit: &Unit<'_>, damaged: &[Key]) -> Outcome<()> {
-    for (user, id) in damaged {
-        tracing::error!(user = %user, schedule = %id, "a schedule's row in {} holds what cannot be there; it is left alone for a minute", unit.file.display());
-        unit.db
-            .prepare_cached("UPDATE schedules SET next_run = ?3 WHERE user_id = ?1 AND id = ?2 AND next_run <= ?4")?
-            .execute(params![user, id, unit.now.after(PARKED), unit.now])?;
-    }
-    Ok(())
 }

@@ -38,6 +38,10 @@ impl Summaries for SqliteStore {
         self.write(Urgency::Other, move |unit| release(unit, user_id, id, claim)).await
     }
 
+    async fn leave_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()> {
+        self.write(Urgency::Other, move |unit| leave(unit, user_id, id)).await
+    }
+
     async fn end_lapsed_summary(&self, user_id: UserId, id: ConversationId) -> StoreResult<()> {
         self.write(Urgency::Other, move |unit| end_lapsed(unit, user_id, id)).await
     }
@@ -78,9 +82,21 @@ fn claim(unit: &Unit<'_>, user: UserId, id: ConversationId, from: i64, until: Ti
 fn release(unit: &Unit<'_>, user: UserId, id: ConversationId, claim: SummaryClaim) -> Outcome<()> {
     unit.db
         .prepare_cached(
-            "UPDATE summaries SET claimed_until = NULL, updated_at = ?4 WHERE user_id = ?1 AND conversation_id = ?2 AND claims = ?3",
+            "UPDATE summaries SET claimed_until = ?4, attempts = max(attempts - 1, 0), updated_at = ?4
+             WHERE user_id = ?1 AND conversation_id = ?2 AND claims = ?3 AND claimed_until IS NOT NULL",
         )?
         .execute(params![user, id, claim.0, unit.now])?;
+    Ok(())
+}
+
+fn leave(unit: &Unit<'_>, user: UserId, id: ConversationId) -> Outcome<()> {
+    unit.db
+        .prepare_cached(
+            "INSERT INTO summaries (user_id, conversation_id, claimed_until, updated_at)
+             SELECT ?1, ?2, ?3, ?3 FROM conversations WHERE user_id = ?1 AND id = ?2
+             ON CONFLICT DO UPDATE SET claimed_until = ?3, updated_at = ?3 WHERE claimed_until IS NULL",
+        )?
+        .execute(params![user, id, unit.now])?;
     Ok(())
 }
 
@@ -108,7 +124,7 @@ fn set(unit: &Unit<'_>, user: UserId, id: ConversationId, new: &NewSummary) -> O
         return Ok(false);
     }
     unit.db
-        .prepare_cached("UPDATE activity SET balance = balance - ?2 WHERE user_id = ?1 AND balance IS NOT NULL")?
+        .prepare_cached("UPDATE activity SET balance = balance - min(?2, max(balance, 0)) WHERE user_id = ?1 AND balance IS NOT NULL")?
         .execute(params![user, new.charge])?;
     Ok(true)
 }

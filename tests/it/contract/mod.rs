@@ -248,6 +248,8 @@ contract! {
     summaries {
         a_summary_only_moves_forward_and_is_paid_for_once,
         one_of_several_makes_a_summary,
+        what_a_process_that_stops_leaves_unmade_is_taken_up_again,
+        summaries_never_take_more_than_there_is,
         who_lost_a_summarys_claim_gives_nothing_back,
         what_a_summary_is_made_of_is_what_a_prompt_recalls,
         a_summary_belongs_to_one_conversation_of_one_person_and_goes_with_it,

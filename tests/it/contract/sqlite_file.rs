@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use scrubjay::domain::time::Timestamp;
 use scrubjay::store::StoreError;
 
 use super::fixture::{ANN, BOB, Fixture, owner};
@@ -126,6 +127,35 @@ fn a_damaged_row_is_an_error_and_holds_up_nobody_else() {
         let again = f.open_again();
         let error = again.find_user(ann.user_id).await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt { place, .. } if *place == file(&f)), "{error:?}");
+    });
+}
+
+#[test]
+fn a_damaged_schedule_holds_up_no_other_and_is_still_due_when_it_is_repaired() {
+    in_runtime(|f| async move {
+        let user = f.texted(ANN, "hello").await.user_id;
+        let planned = f.clock.now().after(Duration::from_mins(1));
+        for message in ["damaged", "sound"] {
+            f.store.add_schedule(user, super::schedules::new(message, 1), 10).await.unwrap();
+        }
+        let db = Connection::open(file(&f)).unwrap();
+        let rule: String = db.query_row("SELECT rule FROM schedules WHERE id = 1", [], |row| row.get(0)).unwrap();
+        db.execute("UPDATE schedules SET rule = '{' WHERE id = 1", []).unwrap();
+        f.advance(60_000);
+        let due = async || -> Vec<(String, Option<Timestamp>)> {
+            let found = f.store.list_due_schedules(1).await.unwrap().due;
+            found.into_iter().map(|due| (due.schedule.message, due.schedule.next_run)).collect()
+        };
+        // The damaged one is the first and takes the one place; then it is left alone.
+        assert_eq!(due().await, []);
+        assert_eq!(due().await, [("sound".to_owned(), Some(planned))]);
+        let next: i64 = db.query_row("SELECT next_run FROM schedules WHERE id = 1", [], |row| row.get(0)).unwrap();
+        assert_eq!(next, planned.as_millis(), "a hold is no part of the row");
+        f.advance(60_000);
+        assert_eq!(due().await, [], "it is looked at again");
+        db.execute("UPDATE schedules SET rule = ?1 WHERE id = 1", [&rule]).unwrap();
+        f.advance(60_000);
+        assert_eq!(due().await, [("damaged".to_owned(), Some(planned))]);
     });
 }
 

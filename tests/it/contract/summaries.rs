@@ -60,9 +60,64 @@ pub(super) async fn one_of_several_makes_a_summary(f: Fixture) {
     assert!(f.store.set_summary(of.user_id, of.conversation_id, &summary(4, "late, and good all the same")).await.unwrap());
     assert_eq!(f.store.list_lapsed_summaries(6, 10).await.unwrap(), []);
     assert!(!claim(&f, of, 0).await, "that one is made");
-    let mine = claimed(&f, of, 4).await.unwrap();
+}
+
+pub(super) async fn what_a_process_that_stops_leaves_unmade_is_taken_up_again(f: Fixture) {
+    let of = f.texted(ANN, "one").await;
+    let place = (of.user_id, of.conversation_id);
+    let lapsed = async || f.store.list_lapsed_summaries(6, 10).await.unwrap();
+    // In the making: at once, and it was no attempt.
+    let mine = claimed(&f, of, 0).await.unwrap();
     f.store.release_summary(of.user_id, of.conversation_id, mine).await.unwrap();
-    assert!(claim(&f, of, 4).await, "given back");
+    assert_eq!(lapsed().await, [place]);
+    assert_eq!(stored(&f, of).await.unwrap().attempts, 0);
+    assert!(claim(&f, of, 0).await, "given back");
+    // Somebody makes it: nothing is left to others.
+    f.store.leave_summary(of.user_id, of.conversation_id).await.unwrap();
+    assert_eq!(lapsed().await, []);
+    assert!(!claim(&f, of, 0).await);
+    assert!(f.store.set_summary(of.user_id, of.conversation_id, &summary(4, "made")).await.unwrap());
+    // A claim that has ended in a summary is not given back any more.
+    let made = claimed(&f, of, 4).await.unwrap();
+    assert!(f.store.set_summary(of.user_id, of.conversation_id, &summary(6, "made")).await.unwrap());
+    f.store.release_summary(of.user_id, of.conversation_id, made).await.unwrap();
+    assert_eq!(lapsed().await, []);
+    // It waited: with a summary before, and without.
+    let other = f.texted(BOB, "one").await;
+    for of in [of, other] {
+        f.store.leave_summary(of.user_id, of.conversation_id).await.unwrap();
+        f.advance(1);
+    }
+    assert_eq!(lapsed().await, [place, (other.user_id, other.conversation_id)]);
+    assert_eq!(stored(&f, of).await.unwrap(), Summary { up_to_sequence: 6, text: "made".to_owned(), attempts: 0 });
+    f.store.leave_summary(other.user_id, of.conversation_id).await.unwrap();
+    assert_eq!(lapsed().await.len(), 2, "another's conversation");
+    assert!(claim(&f, other, 0).await);
+    f.store.end_lapsed_summary(of.user_id, of.conversation_id).await.unwrap();
+    assert_eq!(lapsed().await, []);
+}
+
+pub(super) async fn summaries_never_take_more_than_there_is(f: Fixture) {
+    let person = |credits: i64, new: NewInbound| {
+        let person = NewPerson { start_credits: Some(Credits(credits)), ..new.person.clone() };
+        NewInbound { person, ..new }
+    };
+    let balance = async |user| f.store.find_user(user).await.unwrap().unwrap().balance;
+    // Each could be paid for when the model was asked; both cannot.
+    let one = f.stored(person(10, f.text(ANN, "one"))).await;
+    let two = f.stored(NewInbound { source: "kiosk".to_owned(), ..f.text(ANN, "elsewhere") }).await;
+    assert_ne!(one.conversation_id, two.conversation_id);
+    for (of, left) in [(one, 3), (two, 0), (one, 0)] {
+        let covered = stored(&f, of).await.map_or(2, |summary| summary.up_to_sequence + 2);
+        let new = NewSummary { charge: Credits(7), ..summary(covered, "paid") };
+        assert!(f.store.set_summary(of.user_id, of.conversation_id, &new).await.unwrap());
+        assert_eq!(balance(of.user_id).await, Some(Credits(left)));
+    }
+    // What is below zero already stays as it is.
+    let poor = f.stored(person(-5, f.text(BOB, "one"))).await;
+    let new = NewSummary { charge: Credits(7), ..summary(2, "paid") };
+    assert!(f.store.set_summary(poor.user_id, poor.conversation_id, &new).await.unwrap());
+    assert_eq!(balance(poor.user_id).await, Some(Credits(-5)));
 }
 
 pub(super) async fn who_lost_a_summarys_claim_gives_nothing_back(f: Fixture) {

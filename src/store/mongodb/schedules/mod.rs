@@ -5,7 +5,6 @@ mod row;
 mod runs;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
@@ -22,6 +21,7 @@ use super::state::{OpenState, State};
 use super::unit::Unit;
 use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::schedule::{Schedule, ScheduleId};
+use crate::domain::time::Timestamp;
 use crate::domain::turn::TurnState;
 use crate::store::{
     Act, AddedSchedule, DueSchedule, DueSchedules, Fired, Firing, NewSchedule, Run, RunKind, ScheduleChange, ScheduleFilter, Schedules,
@@ -33,9 +33,6 @@ const SCHEDULE: &str = "the schedule";
 
 /// Finished schedules that a person keeps; older ones make room.
 const FINISHED_KEPT: usize = 50;
-
-/// How long a schedule with a damaged document is left alone.
-const PARKED: Duration = Duration::from_mins(1);
 
 impl MongoStore {
     /// A person's schedules, by their numbers.
@@ -134,12 +131,11 @@ impl MongoStore {
     }
 
     /// Leaves a schedule alone for a while whose document is damaged, and says so: it must not keep everybody else waiting.
-    async fn park_schedule(&self, document: &Document, damage: &StoreError) -> StoreResult<()> {
+    fn hold_schedule(&self, document: &Document, damage: &StoreError, now: Timestamp) {
         tracing::error!(damage = %damage, "a schedule's document holds what cannot be there; it is left alone for a minute");
-        let Some(id) = document.get("_id") else { return Ok(()) };
-        let later = doc! { "$set": { "nextRun": date(self.now().after(PARKED)) } };
-        self.collection(Place::Schedules).update_one(doc! { "_id": id }, later).await.map_err(fault::unavailable)?;
-        Ok(())
+        if let Some(id) = document.get("_id") {
+            self.held_schedules.hold(id.clone(), now);
+        }
     }
 }
 
@@ -290,7 +286,7 @@ impl Schedules for MongoStore {
         self.apply_left_over().await?;
         let now = self.now();
         let collection = self.collection(Place::Schedules);
-        let until = doc! { "nextRun": { "$lte": date(now) } };
+        let until = doc! { "nextRun": { "$lte": date(now) }, "_id": { "$nin": self.held_schedules.current(now) } };
         // Not limited: what somebody fired since leaves room for what comes behind it.
         let at_once = u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
         let found = collection.find(until).sort(doc! { "nextRun": 1 }).batch_size(at_once);
@@ -299,7 +295,7 @@ impl Schedules for MongoStore {
         while due.len() < limit && cursor.advance().await.map_err(fault::unavailable)? {
             let document = cursor.deserialize_current().map_err(fault::unavailable)?;
             match Row::from_document(collection.name(), &document) {
-                Err(damage) => self.park_schedule(&document, &damage).await?,
+                Err(damage) => self.hold_schedule(&document, &damage, now),
                 Ok(row) => {
                     // What a dead process staged may have moved it on.
                     self.settle(row.user).await?;
