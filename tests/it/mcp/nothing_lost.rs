@@ -1,15 +1,13 @@
 //! What a client was told is stored is stored: with many calls in flight, with two processes on one store, and over kills.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use super::stdio::{Talk, home};
 use crate::support::chance::Chance;
-use crate::support::eventually;
 use crate::support::home::Home;
 
 const ANN: &str = "+15550100001";
@@ -194,49 +192,4 @@ async fn twenty_kills_lose_nothing_that_was_acknowledged_and_leave_no_file_behin
         assert_eq!(files(&home.data()), files(&quiet.data()), "round {round}");
     }
     assert!(acknowledged.len() > 300, "the kills came too early to tell: {}", acknowledged.len());
-}
-
-/// The files of the data folder that hold a word.
-fn holding(home: &Home, word: &str) -> Vec<String> {
-    let files = std::fs::read_dir(home.data()).unwrap().map(|entry| entry.unwrap().path());
-    let holds = |file: &PathBuf| std::fs::read(file).is_ok_and(|bytes| bytes.windows(word.len()).any(|window| window == word.as_bytes()));
-    files.filter(holds).map(|file| file.display().to_string()).collect()
-}
-
-/// A program is told to forget something and is killed before it could empty the log, which a reader keeps it from. The reader rests
-/// then, and stays, because who closes a file last empties its log.
-fn forget_and_die(home: &Home) -> Connection {
-    let mut talk = Talk::start(home, &["--user", ANN], &[]);
-    talk.hello();
-    let remember = json!({"entities": [{"name": "Ada", "entityType": "person", "observations": ["the word is qzxjvkwq"]}]});
-    talk.call("create_entities", &remember);
-    let reader = Connection::open_with_flags(home.data().join("scrubjay.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    reader.execute_batch("BEGIN").unwrap();
-    reader.query_row("SELECT count(*) FROM observations", [], |row| row.get::<_, i64>(0)).unwrap();
-    let forget = json!({"deletions": [{"entityName": "Ada", "observations": ["the word is qzxjvkwq"]}]});
-    assert_eq!(talk.call("delete_observations", &forget)["isError"], false);
-    drop(talk);
-    reader.execute_batch("COMMIT").unwrap();
-    assert!(!holding(home, "qzxjvkwq").is_empty(), "the test can see it");
-    reader
-}
-
-#[tokio::test]
-async fn what_was_forgotten_leaves_the_files_though_the_program_that_was_told_was_killed() {
-    // Beside another, which has nothing more to do.
-    let home = home();
-    let mut other = Talk::start(&home, &["--user", ANN], &[]);
-    other.hello();
-    other.call("todo_add", &json!({"text": "milk"}));
-    let _rests = forget_and_die(&home);
-    let gone = |home| async move { holding(home, "qzxjvkwq").is_empty().then_some(()) };
-    eventually("a store without the word, beside another program", LIMIT, || gone(&home)).await;
-    // And alone: the next one finds it.
-    drop(other);
-    let _rests = forget_and_die(&home);
-    let mut next = Talk::start(&home, &["--user", ANN], &[]);
-    next.hello();
-    eventually("a store without the word, after a start", LIMIT, || gone(&home)).await;
-    next.end_input();
-    assert!(next.ended().success());
 }

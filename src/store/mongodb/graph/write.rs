@@ -26,7 +26,9 @@ struct Open<'a> {
 impl Open<'_> {
     fn next_id(&mut self) -> StoreResult<i64> {
         if self.held.last_item + 1 >= NUMBERS {
-            let reason = "the graph has used up its 2,147,483,647 numbers; export it, delete it and import it again".to_owned();
+            let reason =
+                "the graph has used up its 2,147,483,647 numbers, which deleting does not give back; nothing can be added to it any more"
+                    .to_owned();
             return Err(StoreError::Conflict { reason });
         }
         self.held.last_item += 1;

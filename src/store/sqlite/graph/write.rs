@@ -63,7 +63,9 @@ impl<'a> Open<'a> {
     fn next_id(&mut self) -> Outcome<i64> {
         self.last_item += 1;
         if self.last_item >= OBSERVATION {
-            let reason = "the graph has used up its 2,147,483,647 numbers; export it, delete it and import it again".to_owned();
+            let reason =
+                "the graph has used up its 2,147,483,647 numbers, which deleting does not give back; nothing can be added to it any more"
+                    .to_owned();
             return Err(StoreError::Conflict { reason }.into());
         }
         Ok(self.number.first() | self.last_item)
