@@ -86,13 +86,12 @@ impl Check<'_> {
     /// What can be written and what this release cannot do: better refused than left undone in silence.
     fn this_release(&mut self, config: &Config) {
         let backend = match config.storage.backend {
-            Backend::Sqlite => None,
-            Backend::Json => Some("json"),
+            Backend::Sqlite | Backend::Json => None,
             Backend::MongoDb => (!cfg!(feature = "mongodb")).then_some("mongodb"),
         };
         if let Some(name) = backend {
             let message = format!("is {name:?}, which this build does not have");
-            self.problem("storage.backend", message, "write sqlite, or leave it out");
+            self.problem("storage.backend", message, "write sqlite or json, or leave it out");
         }
         if config.storage.backend == Backend::MongoDb {
             self.names_on_mongodb(&config.storage.mongodb);

@@ -19,6 +19,7 @@ mod graph;
 mod holds;
 mod inbox;
 mod jobs;
+mod json;
 mod keeping;
 #[cfg(feature = "mongodb")]
 mod mongodb;
@@ -51,6 +52,7 @@ pub use inbox::{
     Receipt,
 };
 pub use jobs::{JobFilter, Jobs};
+pub use json::Mended;
 pub use keeping::{Damage, Keeping, Snapshot, Whose};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
 pub use people::{NewAccount, People};
@@ -299,6 +301,7 @@ pub type SharedStore = Arc<dyn Store>;
 /// The backends of this build. Each stands in the contract tests under the same name.
 pub const BACKENDS: &[&str] = &[
     "sqlite",
+    "json",
     #[cfg(feature = "mongodb")]
     "mongodb",
 ];
@@ -309,7 +312,8 @@ pub const BACKENDS: &[&str] = &[
 pub fn exists(settings: &Storage) -> bool {
     match settings.backend {
         Backend::Sqlite => sqlite::exists(settings),
-        Backend::Json | Backend::MongoDb => true,
+        Backend::Json => json::exists(settings),
+        Backend::MongoDb => true,
     }
 }
 
@@ -341,16 +345,50 @@ pub fn open_to_restore(storage: &Storage, clock: Clock) -> StoreResult<SharedSto
 }
 
 fn open_for(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<SharedStore> {
-    let missing = |name: &str| {
-        let reason = format!("storage.backend = {name:?} is not in this release, which has: {}", BACKENDS.join(", "));
-        Err(StoreError::Unsupported { reason })
-    };
+    if purpose == Purpose::Use {
+        refuse_another_backend(storage)?;
+    }
     match storage.backend {
         Backend::Sqlite => Ok(Arc::new(sqlite::SqliteStore::open(storage, clock, purpose)?)),
-        Backend::Json => missing("json"),
+        Backend::Json => Ok(Arc::new(json::open(storage, clock, purpose)?)),
         #[cfg(feature = "mongodb")]
         Backend::MongoDb => Ok(Arc::new(mongodb::MongoStore::open(storage, clock)?)),
         #[cfg(not(feature = "mongodb"))]
-        Backend::MongoDb => missing("mongodb"),
+        Backend::MongoDb => {
+            let reason = format!("storage.backend = \"mongodb\" is not in this build, which has: {}", BACKENDS.join(", "));
+            Err(StoreError::Unsupported { reason })
+        }
     }
+}
+
+/// Data of one backend where the settings name the other: an empty store beside it would look as if everything were lost.
+fn refuse_another_backend(storage: &Storage) -> StoreResult<()> {
+    let (here, other, place) = match storage.backend {
+        Backend::Sqlite => (sqlite::exists(storage), json::exists(storage), json::folder(storage)),
+        Backend::Json => (json::exists(storage), sqlite::exists(storage), storage.path.clone()),
+        Backend::MongoDb => return Ok(()),
+    };
+    if here || !other {
+        return Ok(());
+    }
+    let (wanted, found) = if storage.backend == Backend::Json { ("json", "sqlite") } else { ("sqlite", "json") };
+    let reason = format!(
+        "storage.backend is \"{wanted}\", and {} holds the data of \"{found}\"; set it back, or move the data: `scrubjay archive write FILE` \
+         with the old setting, then `scrubjay archive read FILE` with the new one",
+        place.display()
+    );
+    Err(StoreError::Unsupported { reason })
+}
+
+/// Checks every file of a JSON store and puts the last good state in place of what is damaged. The store must be open nowhere.
+///
+/// # Errors
+/// [`StoreError::Unsupported`] for another backend; [`StoreError::Unavailable`] while a process has the store open;
+/// [`StoreError::Corrupt`] for what has no good copy.
+pub fn use_previous(storage: &Storage, clock: &Clock) -> StoreResult<Vec<Mended>> {
+    if storage.backend != Backend::Json || !json::exists(storage) {
+        let reason = "only the files of a JSON store have copies to go back to; restore an archive".to_owned();
+        return Err(StoreError::Unsupported { reason });
+    }
+    json::mend(storage, clock)
 }

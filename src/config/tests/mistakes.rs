@@ -52,11 +52,7 @@ fn sections_and_values_are_told_apart() {
 }
 
 #[test]
-fn what_a_coming_release_brings_is_refused_where_it_is_written() {
-    reported(
-        &World::environment(&[("MCP_STORAGE_TYPE", "json")]),
-        "process environment: MCP_STORAGE_TYPE: is \"json\", which this build does not have (key storage.backend); write sqlite, or leave it out",
-    );
+fn what_could_not_be_done_is_refused_where_it_is_written() {
     reported(
         &World::toml("[external_api]\ndeliver = \"sms\"\n"),
         "config.toml:2: external_api.deliver: is \"sms\", but no gateway is open that could text; set up gateways.twilio (account_sid and auth_token), or write none",

@@ -71,14 +71,6 @@ impl Raw {
     pub fn get(&self) -> &str {
         self.0.get()
     }
-
-    /// The JSON of a value.
-    ///
-    /// # Errors
-    /// When the value cannot be written as JSON.
-    pub fn of(value: &impl Serialize) -> serde_json::Result<Self> {
-        serde_json::value::to_raw_value(value).map(Self)
-    }
 }
 
 impl PartialEq for Raw {

@@ -1,12 +1,13 @@
 //! The thread that moves the write-ahead log into the file, so that no commit waits for that.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::Connection;
 
+use super::journal::Companion;
 use crate::store::{StoreError, StoreResult};
 
 /// Pages in the log from which on they are moved while others write.
@@ -30,6 +31,7 @@ const LAST_TRIES: u32 = 20;
 pub(super) struct Progress {
     state: Mutex<State>,
     changed: Condvar,
+    companion: OnceLock<Arc<dyn Companion>>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -44,6 +46,12 @@ struct State {
 impl Progress {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody else has to know what must not stay readable.
+    pub(super) fn accompany(&self, companion: Arc<dyn Companion>) {
+        // There is one in the life of a store.
+        let _set = self.companion.set(companion);
     }
 
     /// Something was committed. The thread is woken only where it waits for that: while there is writing it looks by itself.
@@ -61,6 +69,9 @@ impl Progress {
     pub(super) fn forget(&self) {
         self.lock().forget = true;
         self.changed.notify_one();
+        if let Some(companion) = self.companion.get() {
+            companion.forget();
+        }
     }
 
     /// Waits a little, but not while the store closes.

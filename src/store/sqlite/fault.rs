@@ -8,7 +8,7 @@ use crate::store::{Locked, StoreError};
 
 /// Why a unit of work did not happen.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(in crate::store) enum Fault {
     /// SQLite said so, or a row holds what its column should not.
     Sql(rusqlite::Error),
     /// Our own rules said so.
@@ -16,7 +16,7 @@ pub(super) enum Fault {
 }
 
 /// What a unit of work gives.
-pub(super) type Outcome<T> = Result<T, Fault>;
+pub(in crate::store) type Outcome<T> = Result<T, Fault>;
 
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
@@ -32,7 +32,7 @@ impl From<StoreError> for Fault {
 
 impl Fault {
     /// A row that contradicts others.
-    pub(super) fn contradiction(reason: &'static str) -> Self {
+    pub(in crate::store) fn contradiction(reason: &'static str) -> Self {
         Self::Sql(rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Null, reason.into()))
     }
 
@@ -42,7 +42,7 @@ impl Fault {
     }
 
     /// As the port says it.
-    pub(super) fn into_store_error(self, file: &Path) -> StoreError {
+    pub(in crate::store) fn into_store_error(self, file: &Path) -> StoreError {
         match self {
             Self::Refused(error) => error,
             Self::Sql(error) => explain(error, file),
@@ -51,7 +51,7 @@ impl Fault {
 }
 
 /// Sorts SQLite's errors by what the caller, or the host, can do.
-pub(super) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
+pub(in crate::store) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
     let name = file.display();
     let corrupt = |reason: String| StoreError::Corrupt { place: file.to_owned(), reason };
     let code = match &error {

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 pub(super) const APPLICATION_ID: i32 = 0x534A_4159;
 
 /// Every version's statements, the first at index 0. An applied file never changes; a test holds their hashes.
-pub(super) const MIGRATIONS: &[&str] = &[
+pub(in crate::store) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_initial.sql"),
     include_str!("../../../migrations/0002_graph.sql"),
     include_str!("../../../migrations/0003_todos.sql"),
@@ -20,7 +20,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
 ];
 
 /// The version that these migrations lead to.
-pub(super) fn latest(migrations: &[&str]) -> u32 {
+pub(in crate::store) fn latest(migrations: &[&str]) -> u32 {
     u32::try_from(migrations.len()).unwrap_or(u32::MAX)
 }
 

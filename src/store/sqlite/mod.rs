@@ -16,6 +16,7 @@ mod fault;
 mod graph;
 mod inspect;
 mod jobs;
+mod journal;
 mod lanes;
 mod migrate;
 mod open;
@@ -53,11 +54,19 @@ use tokio::sync::oneshot;
 
 use self::check::Checks;
 use self::checkpoint::{Checkpointer, Progress};
-use self::fault::Outcome;
-use self::open::Access;
+pub(super) use self::fault::Fault;
+pub(super) use self::fault::Outcome;
+use self::fault::explain;
+pub(super) use self::journal::Journal;
+pub(super) use self::journal::{Beside, Companion};
+pub(super) use self::migrate::MIGRATIONS;
+pub(super) use self::open::Access;
+pub(super) use self::open::{connect, file_in, prepare};
 use self::readers::Readers;
+pub(super) use self::records::{Noticed, Numbers, delete, noticed, of_kinds, put, refresh, watch};
 use self::short::ShortReads;
-use self::writer::{Unit, Urgency, Writer};
+pub(super) use self::writer::Unit;
+use self::writer::{Urgency, Writer};
 use super::holds::Holds;
 use super::{Purpose, StoreError, StoreResult, cursor};
 use crate::clock::Clock;
@@ -73,6 +82,7 @@ const IN_QUEUE: Duration = Duration::from_secs(10);
 pub(super) struct SqliteStore {
     clock: Clock,
     file: PathBuf,
+    companion: Option<Arc<dyn Companion>>,
     progress: Arc<Progress>,
     checks: Checks,
     /// Schedules whose rows are damaged.
@@ -86,19 +96,45 @@ pub(super) struct SqliteStore {
 impl SqliteStore {
     /// Opens the file in `storage.path`, making it where it is missing.
     pub(super) fn open(storage: &sections::Storage, clock: Clock, purpose: Purpose) -> StoreResult<Self> {
+        let file = prepare(&storage.path, storage.sqlite.cache_mib, MIGRATIONS)?;
+        Self::open_file(file, storage, clock, purpose, None)
+    }
+
+    /// Opens a file that is prepared. With something beside it, the file is an index that can be made again: nothing waits for it to
+    /// be on disk.
+    pub(super) fn open_file(
+        file: PathBuf,
+        storage: &sections::Storage,
+        clock: Clock,
+        purpose: Purpose,
+        beside: Option<Beside>,
+    ) -> StoreResult<Self> {
         let cache = storage.sqlite.cache_mib;
-        let file = open::prepare(&storage.path, cache, migrate::MIGRATIONS)?;
         open::check_purpose(&file, purpose)?;
         let progress = Arc::new(Progress::default());
-        let to_write = open::connect(&file, Access::Write, cache)?;
-        let to_checkpoint = open::connect(&file, Access::Checkpoint, 1)?;
+        let to_write = connect(&file, Access::Write, cache)?;
+        let to_checkpoint = connect(&file, Access::Checkpoint, 1)?;
+        if beside.is_some() {
+            for db in [&to_write, &to_checkpoint] {
+                db.pragma_update(None, "synchronous", "OFF").map_err(|error| explain(error, &file))?;
+            }
+        }
+        let mut beside = beside;
+        if let Some(beside) = &mut beside {
+            beside.journal.attach(&to_write).map_err(|fault| fault.into_store_error(&file))?;
+        }
+        let (journal, companion) = beside.map(|beside| (beside.journal, beside.companion)).unzip();
+        if let Some(companion) = &companion {
+            progress.accompany(Arc::clone(companion));
+        }
         let readers = Readers::start(&file, storage.sqlite.readers, cache)?;
         let short = ShortReads::open(&file, storage.sqlite.readers)?;
-        let writer = Writer::start(to_write, file.clone(), clock.clone(), Arc::clone(&progress))?;
+        let writer = Writer::start(to_write, file.clone(), clock.clone(), Arc::clone(&progress), journal)?;
         let checkpointer = Checkpointer::start(to_checkpoint, &file, Arc::clone(&progress))?;
         Ok(Self {
             clock,
             file,
+            companion,
             progress,
             checks: Checks::default(),
             held_schedules: Holds::default(),
@@ -140,23 +176,26 @@ impl SqliteStore {
     }
 
     /// Finishes what was submitted and ends the threads; the log is moved into the file last.
-    fn shut_down(readers: &Readers, writer: &Writer, checkpointer: &Checkpointer) {
+    fn shut_down(readers: &Readers, writer: &Writer, checkpointer: &Checkpointer, companion: Option<&dyn Companion>) {
         readers.close();
         writer.close();
         checkpointer.close();
+        if let Some(companion) = companion {
+            companion.close();
+        }
     }
 }
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.short.close();
-        Self::shut_down(&self.readers, &self.writer, &self.checkpointer);
+        Self::shut_down(&self.readers, &self.writer, &self.checkpointer, self.companion.as_deref());
     }
 }
 
 /// Whether there is a file already.
 pub(super) fn exists(storage: &sections::Storage) -> bool {
-    open::file_in(&storage.path).exists()
+    file_in(&storage.path).exists()
 }
 
 /// Waits for what is read, but not for ever.

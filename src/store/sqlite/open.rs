@@ -21,7 +21,7 @@ const FILE: &str = "scrubjay.db";
 
 /// How a connection is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
+pub(in crate::store) enum Access {
     /// The one that writes.
     Write,
     /// One of those that read.
@@ -43,13 +43,13 @@ impl Access {
 }
 
 /// The file of a data folder.
-pub(super) fn file_in(folder: &Path) -> PathBuf {
+pub(in crate::store) fn file_in(folder: &Path) -> PathBuf {
     folder.join(FILE)
 }
 
 /// Makes the folder and the file where they are missing, checks whose the file is, and brings its schema up to date.
 /// Several processes may do this at once.
-pub(super) fn prepare(folder: &Path, cache_mib: u32, migrations: &[&str]) -> StoreResult<PathBuf> {
+pub(in crate::store) fn prepare(folder: &Path, cache_mib: u32, migrations: &[&str]) -> StoreResult<PathBuf> {
     let file = file_in(folder);
     create(folder, &file)?;
     let db = connect(&file, Access::Write, cache_mib)?;
@@ -82,7 +82,7 @@ fn create(folder: &Path, file: &Path) -> StoreResult<()> {
 }
 
 /// Opens a connection and sets it up.
-pub(super) fn connect(file: &Path, access: Access, cache_mib: u32) -> StoreResult<Connection> {
+pub(in crate::store) fn connect(file: &Path, access: Access, cache_mib: u32) -> StoreResult<Connection> {
     set_up(file, access, cache_mib).map_err(|error| explain(error, file))
 }
 

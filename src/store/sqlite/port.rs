@@ -281,7 +281,8 @@ impl Upkeep for SqliteStore {
     async fn close(&self) {
         self.short.close();
         let (readers, writer, checkpointer) = (Arc::clone(&self.readers), Arc::clone(&self.writer), Arc::clone(&self.checkpointer));
-        let closed = tokio::task::spawn_blocking(move || Self::shut_down(&readers, &writer, &checkpointer)).await;
+        let companion = self.companion.clone();
+        let closed = tokio::task::spawn_blocking(move || Self::shut_down(&readers, &writer, &checkpointer, companion.as_deref())).await;
         if let Err(error) = closed {
             tracing::error!(error = %error, "the store did not close in order");
         }

@@ -13,7 +13,8 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Progress;
-use super::fault::{Fault, Outcome, explain, same};
+use super::fault::{Fault, Outcome, same};
+use super::journal::Journal;
 use super::ticket::{Claim, Ticket, broken};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -27,13 +28,13 @@ const BATCH_ACCEPTS: usize = 256;
 const BATCH_OTHERS: usize = 128;
 
 /// What a unit of work runs in: the connection inside a transaction, and the moment.
-pub(super) struct Unit<'a> {
+pub(in crate::store) struct Unit<'a> {
     /// The connection.
-    pub(super) db: &'a Connection,
+    pub(in crate::store) db: &'a Connection,
     /// The moment, by the store's clock.
-    pub(super) now: Timestamp,
+    pub(in crate::store) now: Timestamp,
     /// The file, for what is said of it.
-    pub(super) file: &'a Path,
+    pub(in crate::store) file: &'a Path,
 }
 
 /// Which queue.
@@ -126,9 +127,15 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread on a connection of its own.
-    pub(super) fn start(db: Connection, file: PathBuf, clock: Clock, progress: Arc<Progress>) -> StoreResult<Self> {
+    pub(super) fn start(
+        db: Connection,
+        file: PathBuf,
+        clock: Clock,
+        progress: Arc<Progress>,
+        journal: Option<Box<dyn Journal>>,
+    ) -> StoreResult<Self> {
         let shared = Arc::new(Shared { queues: Mutex::new(Queues::default()), arrived: Condvar::new() });
-        let thread = Thread { shared: Arc::clone(&shared), db, file, clock, progress };
+        let thread = Thread { shared: Arc::clone(&shared), db, file, clock, progress, journal };
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || thread.run())
@@ -191,12 +198,15 @@ struct Thread {
     file: PathBuf,
     clock: Clock,
     progress: Arc<Progress>,
+    /// Where else writes are kept, before they are committed.
+    journal: Option<Box<dyn Journal>>,
 }
 
 impl Thread {
-    fn run(self) {
+    fn run(mut self) {
         // Should anything here panic, whoever waits gets an error instead of silence.
-        let _closer = CloseOnDrop(&self.shared);
+        let shared = Arc::clone(&self.shared);
+        let _closer = CloseOnDrop(&shared);
         let mut batch = Vec::new();
         while self.take(&mut batch) {
             self.write(&mut batch);
@@ -220,7 +230,7 @@ impl Thread {
     }
 
     /// Writes a batch in one transaction and answers everybody in it.
-    fn write(&self, batch: &mut Vec<Box<dyn Work>>) {
+    fn write(&mut self, batch: &mut Vec<Box<dyn Work>>) {
         batch.retain(|work| work.begin());
         match self.try_together(batch) {
             Ok(true) => batch.drain(..).for_each(|work| work.answer(&self.file, None)),
@@ -230,10 +240,10 @@ impl Thread {
                 let mut locked = None;
                 for mut work in batch.drain(..) {
                     if locked.is_none()
-                        && let Err(error) = self.try_alone(&mut *work)
+                        && let Err(fault) = self.try_alone(&mut *work)
                     {
-                        let busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
-                        let failure = explain(error, &self.file);
+                        let busy = matches!(&fault, Fault::Sql(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
+                        let failure = fault.into_store_error(&self.file);
                         // Whoever keeps the file locked is waited for once, not once for each of them.
                         if busy {
                             locked = Some(same(&failure));
@@ -244,21 +254,23 @@ impl Thread {
                     }
                 }
             }
-            Err(error) => {
+            Err(fault) => {
+                let error = fault.into_store_error(&self.file);
                 tracing::error!(error = %error, writes = batch.len(), "a batch of writes was not stored");
-                let error = explain(error, &self.file);
                 batch.drain(..).for_each(|work| work.answer(&self.file, Some(same(&error))));
             }
         }
     }
 
     /// True when committed; false when it was rolled back because one unit failed halfway.
-    fn try_together(&self, batch: &mut [Box<dyn Work>]) -> rusqlite::Result<bool> {
+    fn try_together(&mut self, batch: &mut [Box<dyn Work>]) -> Outcome<bool> {
         self.begin()?;
         let before_all = self.db.total_changes();
         for work in batch.iter_mut() {
             let before = self.db.total_changes();
-            if !work.run(&self.unit()) && (self.db.total_changes() != before || self.db.is_autocommit()) {
+            if work.run(&self.unit()) {
+                self.note(before)?;
+            } else if self.db.total_changes() != before || self.db.is_autocommit() {
                 self.roll_back()?;
                 return Ok(false);
             }
@@ -267,25 +279,54 @@ impl Thread {
         Ok(true)
     }
 
-    fn try_alone(&self, work: &mut dyn Work) -> rusqlite::Result<()> {
+    fn try_alone(&mut self, work: &mut dyn Work) -> Outcome<()> {
         self.begin()?;
-        if work.run(&self.unit()) { self.commit(true) } else { self.roll_back() }
+        let before = self.db.total_changes();
+        if work.run(&self.unit()) {
+            self.note(before)?;
+            self.commit(true)
+        } else {
+            self.roll_back()
+        }
+    }
+
+    /// What a unit changed is noted where it is kept as well.
+    fn note(&mut self, before: u64) -> Outcome<()> {
+        if self.db.total_changes() == before {
+            return Ok(());
+        }
+        self.with_journal(|journal, unit| journal.done(unit))
+    }
+
+    /// Asks the journal for something; where it fails, everything is undone.
+    fn with_journal(&mut self, ask: impl FnOnce(&mut dyn Journal, &Unit<'_>) -> Outcome<()>) -> Outcome<()> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let asked = ask(&mut **journal, &Unit { db: &self.db, now: self.clock.now(), file: &self.file });
+        if asked.is_err() {
+            self.roll_back()?;
+        }
+        asked
     }
 
     fn unit(&self) -> Unit<'_> {
         Unit { db: &self.db, now: self.clock.now(), file: &self.file }
     }
 
-    fn begin(&self) -> rusqlite::Result<()> {
-        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(|_rows| ())
+    fn begin(&mut self) -> Outcome<()> {
+        self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        self.with_journal(|journal, unit| journal.begun(unit))
     }
 
     /// Commits; a commit that fails is undone, so that nothing of it is there.
-    fn commit(&self, wrote: bool) -> rusqlite::Result<()> {
+    fn commit(&mut self, wrote: bool) -> Outcome<()> {
+        self.with_journal(|journal, unit| journal.keep(unit))?;
         let committed = self.db.prepare_cached("COMMIT")?.execute([]);
         if let Err(error) = committed {
             self.roll_back()?;
-            return Err(error);
+            return Err(error.into());
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.committed();
         }
         if wrote {
             self.progress.committed();
@@ -293,9 +334,16 @@ impl Thread {
         Ok(())
     }
 
-    fn roll_back(&self) -> rusqlite::Result<()> {
+    fn roll_back(&mut self) -> Outcome<()> {
+        // What was kept elsewhere is taken back while the lock keeps others from reading it, where there is one still.
+        if let Some(journal) = &mut self.journal {
+            journal.rolled_back();
+        }
         // Some errors (a full disk) end the transaction by themselves.
-        if self.db.is_autocommit() { Ok(()) } else { self.db.execute_batch("ROLLBACK") }
+        if !self.db.is_autocommit() {
+            self.db.execute_batch("ROLLBACK")?;
+        }
+        Ok(())
     }
 }
 

@@ -315,6 +315,7 @@ impl Fixture {
 pub(crate) fn settings(backend: &str, folder: &std::path::Path) -> Storage {
     let backend = match backend {
         "sqlite" => Backend::Sqlite,
+        "json" => Backend::Json,
         "mongodb" => Backend::MongoDb,
         other => panic!("no settings for {other}"),
     };

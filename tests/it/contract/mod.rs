@@ -22,6 +22,7 @@ mod graph_model;
 mod interleavings;
 mod isolation;
 mod jobs;
+mod json_files;
 mod keeping;
 mod left_over;
 mod listings;
@@ -67,7 +68,7 @@ macro_rules! contract {
 }
 
 contract! {
-    backends { sqlite, #[cfg(feature = "mongodb")] mongodb }
+    backends { sqlite, json, #[cfg(feature = "mongodb")] mongodb }
 
     accepting {
         a_first_text_makes_the_person_and_the_conversation,

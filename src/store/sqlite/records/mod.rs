@@ -12,5 +12,10 @@ mod statements;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod watch;
 
-pub(super) use port::being_restored;
+pub(super) use self::port::being_restored;
+pub(in crate::store) use self::port::refresh;
+pub(in crate::store) use self::put::{Numbers, delete, put};
+pub(in crate::store) use self::snapshot::of_kinds;
+pub(in crate::store) use self::watch::{Noticed, noticed, watch};

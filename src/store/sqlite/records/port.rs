@@ -11,7 +11,7 @@ use super::super::open::{Access, connect};
 use super::super::writer::{Unit, Urgency};
 use super::super::{SqliteStore, inspect, lanes};
 use super::put::{Numbers, put};
-use super::snapshot::{self, Ordinals};
+use super::snapshot;
 use crate::domain::ids::UserId;
 use crate::store::record::Record;
 use crate::store::{Damage, Keeping, Snapshot, StoreError, StoreResult, Whose};
@@ -44,8 +44,10 @@ impl Keeping for SqliteStore {
     }
 
     async fn begin_restore(&self, archive: &str) -> StoreResult<u64> {
-        let archive = archive.to_owned();
-        self.write(Urgency::Other, move |unit| begin(unit, &archive)).await
+        let name = archive.to_owned();
+        let restored = self.write(Urgency::Other, move |unit| begin(unit, &name)).await?;
+        self.companion.as_ref().map_or(Ok(()), |companion| companion.restoring(Some(archive)))?;
+        Ok(restored)
     }
 
     async fn restore(&self, batch: Vec<Record>, restored: u64) -> StoreResult<()> {
@@ -53,6 +55,7 @@ impl Keeping for SqliteStore {
     }
 
     async fn finish_restore(&self) -> StoreResult<()> {
+        self.companion.as_ref().map_or(Ok(()), |companion| companion.restoring(None))?;
         self.write(Urgency::Other, finish).await
     }
 
@@ -74,7 +77,7 @@ fn read(db: &Connection, whose: Whose, mut hand_out: impl FnMut(Vec<Record>) -> 
     let mut batch = Vec::new();
     let mut bytes = 0;
     let mut wanted = true;
-    snapshot::each(db, whose, Ordinals::Counted, |record| {
+    snapshot::each(db, whose, |record| {
         bytes += size(&record);
         batch.push(record);
         if batch.len() >= RECORDS || bytes >= BYTES {
@@ -168,9 +171,13 @@ fn explain(fault: Fault, record: &Record) -> Fault {
 }
 
 /// Sets when the lanes of those whose turns and messages these are may be looked at.
-pub(in crate::store) fn refresh_lanes(unit: &Unit<'_>, records: &[Record]) -> Outcome<()> {
+fn refresh_lanes(unit: &Unit<'_>, records: &[Record]) -> Outcome<()> {
     let lanes = |record: &&Record| matches!(record, Record::Activity(_) | Record::Turn(_) | Record::Outbound(_));
-    let people: BTreeSet<UserId> = records.iter().filter(lanes).filter_map(Record::user_id).collect();
+    refresh(unit, records.iter().filter(lanes).filter_map(Record::user_id).collect())
+}
+
+/// Sets when these people's lanes may be looked at.
+pub(in crate::store) fn refresh(unit: &Unit<'_>, people: BTreeSet<UserId>) -> Outcome<()> {
     for user in people {
         lanes::refresh_turns(unit, user)?;
         lanes::refresh_deliveries(unit, user)?;

@@ -15,20 +15,10 @@ use crate::domain::ids::UserId;
 use crate::store::Whose;
 use crate::store::record::{Kind, Record};
 
-/// What becomes of a number that rows of all people share, in a record that is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum Ordinals {
-    /// Each person's own count, from 1.
-    Counted,
-    /// As they are stored: the records stay with this store.
-    Stored,
-}
-
 /// One table, read in order, with the row that is next.
 struct Stream<'a> {
     table: &'static Table,
     rows: Rows<'a>,
-    ordinals: Ordinals,
     /// Whose rows are being read, and how many of them were.
     of: Option<UserId>,
     count: i64,
@@ -36,8 +26,8 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn begin(table: &'static Table, rows: Rows<'a>, ordinals: Ordinals) -> Outcome<Self> {
-        let mut stream = Self { table, rows, ordinals, of: None, count: 0, next: None };
+    fn begin(table: &'static Table, rows: Rows<'a>) -> Outcome<Self> {
+        let mut stream = Self { table, rows, of: None, count: 0, next: None };
         stream.advance()?;
         Ok(stream)
     }
@@ -50,14 +40,13 @@ impl<'a> Stream<'a> {
         let of = owner(self.table, row)?;
         self.count = if of == self.of { self.count + 1 } else { 1 };
         self.of = of;
-        let ordinal = (self.ordinals == Ordinals::Counted).then_some(self.count);
-        self.next = Some((of, record(self.table, row, ordinal)?));
+        self.next = Some((of, record(self.table, row, Some(self.count))?));
         Ok(())
     }
 }
 
-/// Calls `take` with each record, in order, until it says that this was enough. Runs inside a transaction of the caller's.
-pub(in crate::store) fn each(db: &Connection, whose: Whose, ordinals: Ordinals, mut take: impl FnMut(Record) -> bool) -> Outcome<()> {
+/// Calls `take` with each record, in order and with each person's own count of what has a number, until it says that this was enough. Runs inside a transaction of the caller's.
+pub(super) fn each(db: &Connection, whose: Whose, mut take: impl FnMut(Record) -> bool) -> Outcome<()> {
     let mut prepared = Vec::new();
     for table in TABLES {
         let Some(statements) = statements::of(table.kind) else { continue };
@@ -81,7 +70,7 @@ pub(in crate::store) fn each(db: &Connection, whose: Whose, ordinals: Ordinals, 
             Some(user) => statement.query([*user])?,
             None => statement.query([])?,
         };
-        streams.push(Stream::begin(table, rows, ordinals)?);
+        streams.push(Stream::begin(table, rows)?);
     }
     loop {
         let Some(person) = streams.iter().filter_map(|stream| stream.next.as_ref().map(|(of, _record)| *of)).min() else {
@@ -136,7 +125,7 @@ pub(in crate::store) fn of_kinds(
 }
 
 /// Whether there is no record at all.
-pub(in crate::store) fn is_empty(db: &Connection) -> Outcome<bool> {
+pub(super) fn is_empty(db: &Connection) -> Outcome<bool> {
     for table in TABLES {
         if db.prepare(&format!("SELECT 1 FROM {} LIMIT 1", table.name))?.exists([])? {
             return Ok(false);
