@@ -12,7 +12,6 @@ use super::pen::lock_file;
 use super::rebuild::{self, Source};
 use super::segments;
 use super::sheet;
-use super::trust;
 use crate::clock::Clock;
 use crate::config::sections::Storage;
 use crate::store::sqlite::file_in;
@@ -53,9 +52,10 @@ pub(in crate::store) fn mend(storage: &Storage, clock: &Clock) -> StoreResult<Ve
             Ok(())
         },
     )?;
-    let journal = rebuild::journal(&source, |_change| Ok(())).err();
+    let known = rebuild::known(&source);
+    let journal = rebuild::journal(&source, known.as_ref(), |_change| Ok(())).err();
     let file = file_in(&layout.index());
-    if file.exists() && trust::trusted(&layout) && rebuild::usable(&source, &file) {
+    if known.is_some() {
         let whole = Checkpoint { layout: layout.clone(), store: identity.store.clone(), file, clock: clock.clone() };
         if damaged.is_empty() && journal.is_none() {
             return Ok(mended);

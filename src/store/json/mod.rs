@@ -134,21 +134,21 @@ fn prepare(layout: &Layout, identity: &Identity) -> StoreResult<PathBuf> {
     };
     let source = Source { layout, store: &identity.store, manifest: &manifest, restoring: identity.restoring.as_deref() };
     let file = file_in(&layout.index());
-    if file.exists() && trust::trusted(layout) && rebuild::usable(&source, &file) {
-        files::each(
-            layout,
-            &identity.store,
-            &manifest,
-            |path, _of, sheet| sheet::records(path, sheet).try_for_each(|read| read.map(|_record| ())),
-            |_path, error| Err(error),
-        )?;
-        rebuild::journal(&source, |_change| Ok(()))?;
+    let known = rebuild::known(&source);
+    if let Some(position) = &known
+        && segments::fits(layout, position)?
+    {
+        let readable = |path: &std::path::Path, _of: &layout::FileOf, sheet: &sheet::Sheet<'_>| -> StoreResult<()> {
+            sheet::records(path, sheet).try_for_each(|read| read.map(|_record| ()))
+        };
+        files::each(layout, &identity.store, &manifest, readable, |_path, error| Err(error))?;
+        rebuild::journal(&source, known.as_ref(), |_change| Ok(()))?;
         return Ok(file);
     }
     if file.exists() {
         tracing::warn!(index = %file.display(), "the index is older than the files, or the machine stopped while it was used; it is made anew");
     }
-    rebuild::rebuild(&source)
+    rebuild::rebuild(&source, known.as_ref())
 }
 
 /// Does what the journal has and the index has not.

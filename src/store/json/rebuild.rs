@@ -16,6 +16,7 @@ use super::pen::{self, APPLIED};
 use super::replay::Change;
 use super::segments::{self, Position};
 use super::sheet;
+use super::trust;
 use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
 use crate::store::record::{Kind, Record};
@@ -109,8 +110,13 @@ pub(super) struct Source<'a> {
     pub(super) restoring: Option<&'a str>,
 }
 
-/// The journal from the files on: calls `take` with each change. Returns where it ends.
-pub(super) fn journal(source: &Source<'_>, mut take: impl FnMut(Change) -> StoreResult<()>) -> StoreResult<Position> {
+/// The journal from the files on: calls `take` with each change. What a trusted index has read of it (`known`) was made durable, so it
+/// is damaged where it cannot be read again. Returns where the journal ends.
+pub(super) fn journal(
+    source: &Source<'_>,
+    known: Option<&Position>,
+    mut take: impl FnMut(Change) -> StoreResult<()>,
+) -> StoreResult<Position> {
     let Source { layout, store, manifest, .. } = source;
     let there = segments::list(layout)?;
     // What is older than the files is there for their copies, and is checked all the same.
@@ -123,12 +129,17 @@ pub(super) fn journal(source: &Source<'_>, mut take: impl FnMut(Change) -> Store
             return Err(segments::missing(layout, position.segment));
         }
         let more = position.segment < last;
-        let durable = if more { u64::MAX } else { 0 };
+        let known = known.filter(|known| known.segment == position.segment).map_or(0, |known| known.offset);
+        let durable = if more { u64::MAX } else { known };
         let kept = position.segment >= manifest.segment;
         let read = segments::read_on(layout, store, &position, durable, |line| {
             let change = Change::of(line)?;
             if kept { take(change) } else { Ok(()) }
         })?;
+        if read.end.offset < known {
+            let what = "it is shorter than it was; where older files were put back on purpose, delete the folder index as well";
+            return Err(sheet::damaged(&path, what));
+        }
         if read.torn > 0 {
             // Whoever writes next cuts it off.
             tracing::debug!(file = %path.display(), bytes = read.torn, "the journal's end was not written whole");
@@ -141,7 +152,7 @@ pub(super) fn journal(source: &Source<'_>, mut take: impl FnMut(Change) -> Store
 }
 
 /// Makes the index anew. The caller has the store to itself.
-pub(super) fn rebuild(source: &Source<'_>) -> StoreResult<PathBuf> {
+pub(super) fn rebuild(source: &Source<'_>, known: Option<&Position>) -> StoreResult<PathBuf> {
     let layout = source.layout;
     let file = file_in(&layout.index());
     clear(layout)?;
@@ -165,7 +176,7 @@ pub(super) fn rebuild(source: &Source<'_>) -> StoreResult<PathBuf> {
             },
             |_path, error| Err(error),
         )?;
-        let end = journal(source, |change| stage.change(&change).map_err(|fault| fault.into_store_error(&file)))?;
+        let end = journal(source, known, |change| stage.change(&change).map_err(|fault| fault.into_store_error(&file)))?;
         stage.fill(&file)?;
         pen::set_applied(&db, &end)?;
         db.execute("UPDATE meta SET value = 'json' WHERE key = 'backend'", [])?;
@@ -198,10 +209,14 @@ pub(super) fn clear(layout: &Layout) -> StoreResult<()> {
     Ok(())
 }
 
-/// Whether an index is of this store and release, and of a moment that its journal goes on from.
-pub(super) fn usable(source: &Source<'_>, file: &Path) -> bool {
+/// How much of the journal an index has that is to be trusted: of this store and release, and not behind the files.
+pub(super) fn known(source: &Source<'_>) -> Option<Position> {
+    let file = file_in(&source.layout.index());
+    if !file.exists() || !trust::trusted(source.layout) {
+        return None;
+    }
     let look = || -> Outcome<Option<Position>> {
-        let db = connect(file, Access::Read, 1)?;
+        let db = connect(&file, Access::Read, 1)?;
         let version: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let meta = |key: &str| -> rusqlite::Result<Option<String>> {
             db.query_row("SELECT max(value) FROM meta WHERE key = ?1", [key], |row| row.get(0))
@@ -211,8 +226,7 @@ pub(super) fn usable(source: &Source<'_>, file: &Path) -> bool {
             && meta("store")?.as_deref() == Some(source.store);
         Ok(if ours { meta(APPLIED)?.as_deref().and_then(Position::parse) } else { None })
     };
-    let Ok(Some(position)) = look() else { return false };
-    position.segment >= source.manifest.segment && segments::fits(source.layout, &position).unwrap_or(false)
+    look().ok().flatten().filter(|position| position.segment >= source.manifest.segment)
 }
 
 /// How much of the journal an index has.

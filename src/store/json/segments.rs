@@ -115,10 +115,15 @@ pub(super) fn read_on(
     Ok(Read { end, torn: rest.len() as u64 })
 }
 
-/// Whether something stands behind a damaged line that was begun after the line had been made durable.
+/// Whether something stands behind a damaged line that was begun after the line had been made durable. The line's end may be what is
+/// damaged, so a line's beginning is looked for anywhere: within a text its quotes would be escaped.
 fn a_later_batch(rest: &[u8], damaged: u64) -> bool {
-    let lines = rest.split(|byte| *byte == b'\n').skip(1);
-    lines.filter_map(|line| std::str::from_utf8(line).ok()).filter_map(batch_of).any(|batch| batch > damaged)
+    const BEGIN: &[u8] = b"{\"n\":";
+    let begins = rest.windows(BEGIN.len()).enumerate().skip(1).filter(|(_place, window)| *window == BEGIN);
+    begins
+        .filter_map(|(place, _window)| rest.get(place..rest.len().min(place + 80)))
+        .filter_map(|line| batch_of(&String::from_utf8_lossy(line)))
+        .any(|batch| batch > damaged)
 }
 
 /// Whether the line that ends at a position is the one that the position says: else the index is of another time of this store.

@@ -46,7 +46,8 @@ pub(in crate::store) fn watch(db: &Connection) -> Outcome<()> {
     }
     sql.push_str(&format!(
         "CREATE TEMP TRIGGER notice_detached AFTER UPDATE OF user_id ON main.graphs WHEN old.user_id IS NOT NULL AND new.user_id IS NULL
-         BEGIN INSERT OR IGNORE INTO noticed VALUES ({DETACHED}, old.user_id, '', '', '', old.user_id, NULL, NULL, NULL); END;"
+         BEGIN INSERT INTO noticed SELECT {DETACHED}, old.user_id, '', '', '', old.user_id, NULL, NULL, NULL
+             WHERE NOT EXISTS (SELECT 1 FROM noticed WHERE kind = {DETACHED} AND l1 = old.user_id); END;"
     ));
     db.execute_batch(&sql)?;
     Ok(())
@@ -70,8 +71,16 @@ fn note(number: usize, table: &Table, row: &str) -> String {
     let mut key: Vec<String> = key_columns(table).map(|column| column.shape.read_sql(row, column.name)).collect();
     key.resize(3, "NULL".to_owned());
     // What is in a graph that nobody has is being erased.
-    let whose = if table.in_graph() || table.kind == Kind::Graph { format!("WHERE {person} IS NOT NULL") } else { String::new() };
-    format!("INSERT OR IGNORE INTO noticed SELECT {number}, {}, {person}, {} {whose};", lookup.join(", "), key.join(", "))
+    let whose = if table.in_graph() || table.kind == Kind::Graph { format!("{person} IS NOT NULL AND") } else { String::new() };
+    // Not `OR IGNORE`: the statement that fires the trigger decides what becomes of conflicts in it.
+    let known: Vec<String> = (1..).zip(&lookup).map(|(place, value)| format!("l{place} = {value}")).collect();
+    format!(
+        "INSERT INTO noticed SELECT {number}, {}, {person}, {}
+         WHERE {whose} NOT EXISTS (SELECT 1 FROM noticed WHERE kind = {number} AND {});",
+        lookup.join(", "),
+        key.join(", "),
+        known.join(" AND ")
+    )
 }
 
 /// What was noticed since this was asked last.
