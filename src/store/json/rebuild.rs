@@ -122,6 +122,10 @@ pub(super) fn journal(
     // What is older than the files is there for their copies, and is checked all the same.
     let first = there.iter().copied().find(|segment| *segment >= manifest.previous_segment).unwrap_or(manifest.segment);
     let last = there.last().copied().unwrap_or(0);
+    let must = known.map_or(manifest.segment, |known| known.segment.max(manifest.segment));
+    if last < must {
+        return Err(segments::missing(layout, must));
+    }
     let mut position = Position { segment: first.min(manifest.segment), offset: 0, next: 0, sum: String::new() };
     loop {
         let path = layout.segment(position.segment);

@@ -14,7 +14,7 @@ use crate::domain::turn::{Refusal, TurnState};
 
 /// A value that is written as one of a few words. Any other word is damaged data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Word<T>(pub T);
+pub(crate) struct Word<T>(pub(crate) T);
 
 /// What has words.
 pub(super) trait Worded: Sized {
@@ -63,12 +63,11 @@ impl<'de, T: Worded> Deserialize<'de> for Word<T> {
 /// JSON that is kept as it was written, to the byte: numbers are not rounded on the way.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Raw(Box<RawValue>);
+pub(crate) struct Raw(Box<RawValue>);
 
 impl Raw {
     /// The text.
-    #[must_use]
-    pub fn get(&self) -> &str {
+    pub(crate) fn get(&self) -> &str {
         self.0.get()
     }
 }

@@ -123,10 +123,20 @@ async fn kill_and_restart(home: &Home, whereabouts: &Whereabouts, chance: &Chanc
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_texts_survive_twenty_kills_and_each_is_answered_once_and_in_order() {
+    survive_kills("sqlite").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_texts_survive_twenty_kills_in_json_files() {
+    survive_kills("json").await;
+}
+
+async fn survive_kills(backend: &'static str) {
     let chance = Chance::new();
     eprintln!("seed {}", chance.seed());
     let stage = Stage::with(|settings| {
         settings
+            .set("storage.backend", backend)
             .set("endpoints.openAI.first_token_seconds", 1)
             .set("endpoints.openAI.idle_seconds", 1)
             .set("gateways.twilio.timeout_seconds", 1)

@@ -13,7 +13,16 @@ use crate::support::twilio::{ACCOUNT_SID, OUR_NUMBER, PUBLIC_URL, Text, Twilio};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_is_answered_once_and_the_next_one_continues_the_conversation() {
-    let stage = Stage::new().await;
+    text_and_continue("sqlite").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_goes_on_in_json_files() {
+    text_and_continue("json").await;
+}
+
+async fn text_and_continue(backend: &'static str) {
+    let stage = Stage::with(|settings| settings.set("storage.backend", backend)).await;
     let product = stage.home.serve().await;
     let (twilio, anna) = (Twilio::new(), number(1));
 
