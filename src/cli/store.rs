@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::runtime::Builder;
 
 use super::context::{Context, Missing};
-use super::output::{Output, table};
+use super::output::{Output, complain, table};
 use super::{DONE, FAILED};
 use crate::app::App;
 use crate::clock::Clock;
@@ -36,6 +36,9 @@ enum Command {
     },
     /// Tell whether what the store holds fits together, and how to mend what does not; nothing is changed
     Check {
+        /// First put the last good copy in place of each damaged file (JSON files; nothing may have the store open)
+        #[arg(long)]
+        use_previous: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -130,9 +133,23 @@ const MEND: &str = "keep the data as it is (`scrubjay archive write`), then rest
 pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Stats { people, output } => context.with_app(Missing::Refuse, async |app| stats(app, people, output).await),
-        Command::Check { output } => context.with_app(Missing::Refuse, async |app| check(app, output).await),
+        Command::Check { use_previous, output } => {
+            if use_previous {
+                mend(context)?;
+            }
+            context.with_app(Missing::Refuse, async |app| check(app, output).await)
+        }
         Command::Init { output } => init(context, output),
     }
+}
+
+/// Goes back to the last good copies, and says which.
+fn mend(context: &Context) -> anyhow::Result<()> {
+    let loaded = context.settings()?;
+    for mended in store::use_previous(&loaded.config.storage, &Clock::system())? {
+        complain(&format!("{}: {}", mended.file.display(), mended.what));
+    }
+    Ok(())
 }
 
 async fn stats(app: &App, people: usize, output: Output) -> anyhow::Result<ExitCode> {

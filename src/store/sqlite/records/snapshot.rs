@@ -57,13 +57,10 @@ pub(super) fn each(db: &Connection, whose: Whose, mut take: impl FnMut(Record) -
         }
     }
     // Whoever is being erased is nobody; but for what this store itself has to go on with, only receipts are left of them.
-    let erased: BTreeSet<UserId> = match ordinals {
-        Ordinals::Stored => BTreeSet::new(),
-        Ordinals::Counted => db
-            .prepare("SELECT user_id FROM people WHERE erased_at IS NOT NULL")?
-            .query_map([], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?,
-    };
+    let erased: BTreeSet<UserId> = db
+        .prepare("SELECT user_id FROM people WHERE erased_at IS NOT NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
     let mut streams = Vec::with_capacity(prepared.len());
     for (table, statement, user) in &mut prepared {
         let rows = match user {
