@@ -107,7 +107,7 @@ pub(super) struct FileOf {
 
 /// The files of what is nobody's, and what is in them.
 pub(super) const SHARED: &[(&str, &[Kind])] =
-    &[("consents", &[Kind::Consent]), ("state", &[Kind::Mark, Kind::DailyTurns, Kind::StatusReport]), ("tokens", &[Kind::Token])];
+    &[("consents", &[Kind::Consent, Kind::HashKey, Kind::ErasedConsent]), ("state", &[Kind::Mark, Kind::DailyTurns, Kind::StatusReport]), ("tokens", &[Kind::Token])];
 
 /// The files of a person. `person` comes last: it names the others.
 pub(super) const OF_PERSON: &[(&str, &[Kind])] = &[
@@ -213,5 +213,19 @@ pub(super) fn remove(path: &Path) -> StoreResult<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("deleted", path, error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_record_has_a_file() {
+        for kind in Kind::ALL {
+            let files = SHARED.iter().chain(OF_PERSON).filter(|(_name, kinds)| kinds.contains(kind)).count();
+            let wanted = if *kind == Kind::Token { 2 } else { 1 };
+            assert_eq!(files, wanted, "{kind:?}");
+        }
     }
 }
