@@ -106,8 +106,11 @@ pub(super) struct FileOf {
 }
 
 /// The files of what is nobody's, and what is in them.
-pub(super) const SHARED: &[(&str, &[Kind])] =
-    &[("consents", &[Kind::Consent, Kind::HashKey, Kind::ErasedConsent]), ("state", &[Kind::Mark, Kind::DailyTurns, Kind::StatusReport]), ("tokens", &[Kind::Token])];
+pub(super) const SHARED: &[(&str, &[Kind])] = &[
+    ("consents", &[Kind::Consent, Kind::HashKey, Kind::ErasedConsent]),
+    ("state", &[Kind::Mark, Kind::DailyTurns, Kind::StatusReport]),
+    ("tokens", &[Kind::Token]),
+];
 
 /// The files of a person. `person` comes last: it names the others.
 pub(super) const OF_PERSON: &[(&str, &[Kind])] = &[
