@@ -5,6 +5,7 @@ mod row;
 mod runs;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
@@ -13,6 +14,7 @@ use self::row::{Progress, Row, check_room, key};
 use super::MongoStore;
 use super::fault;
 use super::fields::{Fields, date};
+use super::head::Head;
 use super::lists::{List, ListHead};
 use super::names::Place;
 use super::shapes;
@@ -292,16 +294,21 @@ impl Schedules for MongoStore {
         let found = collection.find(until).sort(doc! { "nextRun": 1 }).batch_size(at_once);
         let mut cursor = found.await.map_err(fault::unavailable)?;
         let mut due = Vec::new();
+        let mut people: HashMap<UserId, Option<Head>> = HashMap::new();
         while due.len() < limit && cursor.advance().await.map_err(fault::unavailable)? {
             let document = cursor.deserialize_current().map_err(fault::unavailable)?;
             match Row::from_document(collection.name(), &document) {
                 Err(damage) => self.hold_schedule(&document, &damage, now),
                 Ok(row) => {
-                    // What a dead process staged may have moved it on.
-                    self.settle(row.user).await?;
-                    let Some(head) = self.load(row.user).await? else { continue };
-                    let Some(row) = self.load_schedule(row.user, row.id).await? else { continue };
-                    if row.next_run.is_some_and(|next| next <= now) {
+                    let head = match people.entry(row.user) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => new.insert(self.load_settled(row.user).await?),
+                    };
+                    let Some(head) = head else { continue };
+                    // What a dead process staged may have moved it on. What a living one does now, its firing finds out.
+                    let is_current = head.pending.is_empty();
+                    let row = if is_current { Some(row) } else { self.load_schedule(row.user, row.id).await? };
+                    if let Some(row) = row.filter(|row| row.next_run.is_some_and(|next| next <= now)) {
                         let schedule = self.shown_one(&head.state, &row).await?;
                         due.push(DueSchedule { schedule, user: head.state.user(row.user) });
                     }
