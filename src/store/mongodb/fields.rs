@@ -66,6 +66,7 @@ impl<'a> Fields<'a> {
 
     /// A whole number, however the server or a script wrote it.
     #[expect(
+        clippy::float_cmp,
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         reason = "a number that is not whole, or too large, is refused"

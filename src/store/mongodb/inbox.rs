@@ -23,14 +23,13 @@ impl Inbox for MongoStore {
         let mut made = 0;
         loop {
             let is_fresh = remembered.is_none();
-            let (repeat, head) = match remembered.take() {
-                Some(head) => (self.find_repeat(&new.door).await?, Some(head)),
-                None => {
-                    self.wait_before(made).await?;
-                    made += 1;
-                    let (repeat, head) = futures::future::join(self.find_repeat(&new.door), self.load_by_phone(&new.phone)).await;
-                    (repeat?, head?.map(Arc::new))
-                }
+            let (repeat, head) = if let Some(head) = remembered.take() {
+                (self.find_repeat(&new.door).await?, Some(head))
+            } else {
+                self.wait_before(made).await?;
+                made += 1;
+                let (repeat, head) = futures::future::join(self.find_repeat(&new.door), self.load_by_phone(&new.phone)).await;
+                (repeat?, head?.map(Arc::new))
             };
             if let Some(repeat) = repeat {
                 return Ok(repeat);
@@ -127,7 +126,7 @@ impl MongoStore {
             }
             Placed::Stored(receipt, action) => (receipt, action),
         };
-        let (changed, when) = match &action {
+        let (changed, when) = match action.as_ref() {
             Action::Answer { effect: Effect::Change { change, .. }, .. } => (unit.change_by_word(&receipt, change).await?, Apply::Now),
             _ => (false, Apply::Later),
         };

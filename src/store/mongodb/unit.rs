@@ -170,13 +170,12 @@ impl MongoStore {
         let mut remembered = self.heads.find(user_id);
         let mut made = 0;
         loop {
-            let (head, is_fresh) = match remembered.take() {
-                Some(head) => (head, false),
-                None => {
-                    self.wait_before(made).await?;
-                    made += 1;
-                    (Arc::new(self.load(user_id).await?.ok_or(StoreError::NotFound { what: "the person" })?), true)
-                }
+            let (head, is_fresh) = if let Some(head) = remembered.take() {
+                (head, false)
+            } else {
+                self.wait_before(made).await?;
+                made += 1;
+                (Arc::new(self.load(user_id).await?.ok_or(StoreError::NotFound { what: "the person" })?), true)
             };
             let mut draft = Draft::of(&head, self.now());
             let answer = rule(&mut draft);

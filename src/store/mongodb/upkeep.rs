@@ -33,13 +33,12 @@ impl Upkeep for MongoStore {
         let now = self.clock.now();
         // A clock that was set back makes a result worthless, not everlasting.
         let fresh = newest.as_ref().filter(|(at, _wrong)| *at <= now && now.since(*at) < SHARED);
-        let wrong = match fresh {
-            Some((_at, wrong)) => wrong.clone(),
-            None => {
-                let wrong = self.write_check().await.err().map(|error| error.to_string());
-                *newest = Some((self.clock.now(), wrong.clone()));
-                wrong
-            }
+        let wrong = if let Some((_at, wrong)) = fresh {
+            wrong.clone()
+        } else {
+            let wrong = self.write_check().await.err().map(|error| error.to_string());
+            *newest = Some((self.clock.now(), wrong.clone()));
+            wrong
         };
         match wrong {
             None => Ok(()),

@@ -26,7 +26,7 @@ pub(in crate::store::mongodb) enum Placed {
     /// That was all: nothing is stored, or no more than a word.
     Over(Accepted),
     /// It has its turn; [`Draft::take_effect`] comes next, with what its action is then.
-    Stored(Receipt, Action),
+    Stored(Receipt, Box<Action>),
 }
 
 /// The key of a receipt, of the door and what it knows a message by; a gateway's name cannot be taken for the API.
@@ -67,7 +67,7 @@ impl Draft {
         }
         self.keep_metadata(&new.caller_metadata);
         self.show_person();
-        Placed::Stored(receipt, action)
+        Placed::Stored(receipt, Box::new(action))
     }
 
     /// The conversation that a message belongs to, with one message more; `None` when one was named that is not the sender's.

@@ -221,6 +221,7 @@ pub(super) struct Answer {
 /// A text of a turn that is not over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the text of a text is what it says")]
 pub(super) struct Text {
     pub(super) id: MessageId,
     /// What it says; none where that is too long for a head and stands with the messages.

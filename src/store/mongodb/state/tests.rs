@@ -166,6 +166,8 @@ fn what_is_held_comes_back_but_for_what_it_cost() {
 
 #[test]
 fn kept_parts_give_way_and_what_is_over_moves_out() {
+    use OutboundState::{Canceled, Held, Ready, Sending};
+
     let mut draft = draft();
     for bodies in [&[("a", false), ("b", true)][..], &[("c", false), ("d", true)]] {
         let new = text(&draft, "more", None);
@@ -173,7 +175,6 @@ fn kept_parts_give_way_and_what_is_over_moves_out() {
         let turn = lease(&mut draft).unwrap();
         draft.complete(&turn.lease, &answer(&draft.clone(), bodies)).unwrap();
     }
-    use OutboundState::{Canceled, Held, Ready, Sending};
     let named = |names: &[(&str, OutboundState)]| names.iter().map(|(body, state)| ((*body).to_owned(), *state)).collect::<Vec<_>>();
     assert_eq!(states(&draft), named(&[("a", Ready), ("b", Canceled), ("c", Ready), ("d", Held)]));
     draft.put_away_outgoing();
