@@ -75,6 +75,7 @@ impl Checkpoint {
         let db = connect(&self.file, Access::Snapshot, 16)?;
         let everybody = in_index(&db).map_err(|fault| fault.into_store_error(&self.file))?;
         let mut all: Vec<FileOf> = SHARED.iter().map(|(name, _kinds)| FileOf { user: None, name }).collect();
+        all.push(PEOPLE);
         for user in everybody {
             all.extend(OF_PERSON.iter().map(|(name, _kinds)| FileOf { user: Some(user), name }));
         }
