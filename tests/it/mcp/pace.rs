@@ -47,7 +47,7 @@ async fn what_was_refused_stored_nothing_and_after_the_wait_a_call_is_let_in_aga
         desk.send(newest("/mcp", &[("authorization", &bearer)], "tools/call", params)).await
     };
     let kept = || desk.notes.kept.lock().unwrap().get(&ann.parse().unwrap()).cloned().unwrap_or_default();
-    let (mut taken, mut refused) = (Vec::new(), None);
+    let (mut let_in, mut refused) = (Vec::new(), None);
     // Calls come free while these are made, one a second.
     for number in 0..600 {
         let text = format!("note {number}");
@@ -57,17 +57,17 @@ async fn what_was_refused_stored_nothing_and_after_the_wait_a_call_is_let_in_aga
             break;
         }
         assert_eq!(answer.status, 200, "{}", answer.text());
-        taken.push(text);
+        let_in.push(text);
     }
     let refused = refused.expect("600 calls are over the limit");
-    assert!(taken.len() >= 60, "only {} calls were let in", taken.len());
-    assert_eq!(kept(), taken, "what was let in, and nothing of what was refused");
+    assert!(let_in.len() >= 60, "only {} calls were let in", let_in.len());
+    assert_eq!(kept(), let_in, "what was let in, and nothing of what was refused");
     let wait: u64 = refused.headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert_eq!(wait, 1, "a call comes free each second");
     tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
     assert_eq!(add("in time").await.status, 200);
-    taken.push("in time".to_owned());
-    assert_eq!(kept(), taken);
+    let_in.push("in time".to_owned());
+    assert_eq!(kept(), let_in);
 }
 
 #[tokio::test]

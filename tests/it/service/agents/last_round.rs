@@ -30,9 +30,11 @@ fn assert_plain(asked: &Asked) {
 async fn a_model_that_calls_all_the_same_is_asked_once_more_without_tools() {
     let stage = two_steps().await;
     // Beside the call that it must not ask for it says something, which is no answer.
-    stage.model.script(|asked| match asked.offered().is_empty() {
-        true => says("Counted twice."),
-        false => Reaction::Call("Once more.".to_owned(), vec![("count".to_owned(), json!({"by": 1}))]),
+    stage.model.script(|asked| {
+        if asked.offered().is_empty() {
+            return says("Counted twice.");
+        }
+        Reaction::Call("Once more.".to_owned(), vec![("count".to_owned(), json!({"by": 1}))])
     });
     let (turn, steps) = stage.ask("count on and on").await;
     assert_eq!((reply(&turn).text.as_str(), steps.len()), ("Counted twice.", 2));
