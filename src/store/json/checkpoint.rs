@@ -5,6 +5,7 @@
 //! newer files gives the same.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -204,7 +205,10 @@ impl Checkpoint {
         }
         shared.sort();
         if changed.contains(&PEOPLE) || !gone.is_empty() || manifest.generation == 0 {
-            let lines: String = in_index(&moment.db)?.iter().map(|user| format!("{{\"userId\":\"{user}\"}}\n")).collect();
+            let mut lines = String::new();
+            for user in in_index(&moment.db)? {
+                let _infallible = writeln!(lines, "{{\"userId\":\"{user}\"}}");
+            }
             put(&PEOPLE, &self.sheet(&PEOPLE, moment.generation, Vec::new(), &lines)?)?;
         }
         folders.insert(self.layout.people());

@@ -81,7 +81,7 @@ mod tests {
         db.pragma_update(None, "foreign_keys", true).unwrap();
         apply_after(&db, 0, MIGRATIONS.get(..8).unwrap()).unwrap();
         db.execute_batch(
-            "INSERT INTO people VALUES (zeroblob(12), '+15550000001', 'e', 'n', 'u', 'sms', 'USER', 1, NULL, NULL, NULL, NULL, '{}', 0, 1, 1, 1, NULL, NULL);
+            "INSERT INTO people VALUES (zeroblob(12), '+15550000001', 'e', 'n', 'u', 'sms', 'USER', 1, NULL, NULL, NULL, NULL, '{}', 0, 1, 1, 1, NULL);
              INSERT INTO graphs VALUES (5, zeroblob(12), 3, 1, 1, 1);
              INSERT INTO entities VALUES ((5 << 32) | 1, 5, 'ada', 'Ada', 'person', 1, 1);
              INSERT INTO observations VALUES ((5 << 32) | 2147483650, (5 << 32) | 1, 7, 'is kind', NULL, 1);

@@ -60,7 +60,7 @@ async fn everything_goes_from_one_store_into_another_and_is_byte_equal() {
     assert_eq!(other.list(&["jobs", "list", "--all"]).await, home.list(&["jobs", "list", "--all"]).await);
     assert!(other.list(&["token", "list"]).await.iter().any(|listed| listed["id"] == token["id"]));
     // The opt-out came along: a text is stored and not answered.
-    let (_, stdout, _) = other.run(&["chat", "--from", TWO, "--once", "hello?"]).await;
+    let (_, stdout, _) = other.run(&["chat", "--wait", "3", "--from", TWO, "--once", "hello?"]).await;
     assert!(!stdout.contains("demo model"), "{stdout}");
     let (code, stdout, stderr) = other.run(&["chat", "--from", ONE, "--once", "hello again"]).await;
     assert!(code == 0 && stdout.contains("demo model"), "{stdout}{stderr}");

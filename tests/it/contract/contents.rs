@@ -71,8 +71,7 @@ async fn receive(f: &Fixture, chance: &Chance) {
         let key = chance.between(0, 1_000_000).to_string();
         new = NewInbound { person: new.person, ..f.call(&from, &text(chance), Some(&key)) };
         new.request.choice.endpoint = chance.percent(50).then(Endpoint::agents);
-        let metadata =
-            json!({ "float": 0.1 + chance.between(0, 1_000_000) as f64 / 7.0, "tiny": 5e-324, "big": u64::MAX, "text": text(chance) });
+        let metadata = json!({ "float": 0.1 + f64::from(u32::try_from(chance.between(0, 1_000_000)).unwrap()) / 7.0, "tiny": 5e-324, "big": u64::MAX, "text": text(chance) });
         new.caller_metadata = serde_json::from_value(metadata).unwrap();
         new.attachments = vec![serde_json::from_value::<Attachment>(json!({ "name": "1.png", "url": "https://media.example/1" })).unwrap()];
     }

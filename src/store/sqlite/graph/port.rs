@@ -97,7 +97,7 @@ impl Graph for SqliteStore {
     }
 
     async fn find_entities(&self, user_id: UserId, names: Vec<String>, bytes: usize) -> StoreResult<Vec<Entity>> {
-        self.read(move |db| read::known(db, user_id, names, bytes)).await
+        self.read(move |db| read::known(db, user_id, &names, bytes)).await
     }
 
     async fn search_nodes(&self, user_id: UserId, search: GraphSearch) -> StoreResult<GraphFound> {

@@ -63,10 +63,10 @@ fn size(entities: &[Entity], detail: Detail) -> usize {
 }
 
 /// Entities by name; what is not there is passed over.
-pub(super) fn known(db: &Connection, user: UserId, names: Vec<String>, bytes: usize) -> Outcome<Vec<Entity>> {
+pub(super) fn known(db: &Connection, user: UserId, names: &[String], bytes: usize) -> Outcome<Vec<Entity>> {
     let Some(number) = Number::find(db, user)? else { return Ok(Vec::new()) };
     let mut ids = Vec::new();
-    for name in distinct(&names) {
+    for name in distinct(names) {
         ids.extend(entity_id(db, number, &name)?);
     }
     entities(db, &mut ids, Detail::Plain, bytes)

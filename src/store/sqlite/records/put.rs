@@ -69,8 +69,8 @@ pub(in crate::store) fn put(db: &Connection, record: &Record, numbers: Numbers) 
         Err(error) => return Err(error.into()),
     }
     match record {
-        Record::Entity(entity) => index(db, entity.user_id, entity.number, Indexed::Entity(&entity.name, &entity.entity_type)),
-        Record::Observation(observation) => index(db, observation.user_id, observation.number, Indexed::Observation(&observation.text)),
+        Record::Entity(entity) => index(db, entity.user_id, entity.number, &Indexed::Entity(&entity.name, &entity.entity_type)),
+        Record::Observation(observation) => index(db, observation.user_id, observation.number, &Indexed::Observation(&observation.text)),
         // Where the reply of a turn lies is kept with the turn as well.
         Record::Message(message) if message.reply => {
             db.prepare_cached(
@@ -100,7 +100,7 @@ enum Indexed<'a> {
 }
 
 /// Puts a row into the search index, in place of what is there.
-fn index(db: &Connection, user: UserId, number: i64, row: Indexed<'_>) -> Outcome<()> {
+fn index(db: &Connection, user: UserId, number: i64, row: &Indexed<'_>) -> Outcome<()> {
     let shape = if matches!(row, Indexed::Observation(_)) { Shape::Observation } else { Shape::Item };
     let id: i64 = db.prepare_cached(&format!("SELECT {}", shape.store_sql(2, 1)))?.query_row(params![user, number], |row| row.get(0))?;
     db.prepare_cached("DELETE FROM graph_index WHERE rowid = ?1")?.execute([id])?;

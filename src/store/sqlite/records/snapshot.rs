@@ -101,21 +101,10 @@ pub(in crate::store) fn of_kinds(
             // What is somebody's stands with that person.
             if owner(table, row)? == user { take(record(table, row, None)?) } else { Ok(()) }
         };
-        match user {
-            Some(user) => {
-                let mut statement = db.prepare_cached(&statements.of_person)?;
-                let mut rows = statement.query([user])?;
-                while let Some(row) = rows.next()? {
-                    each(row)?;
-                }
-            }
-            None => {
-                let mut statement = db.prepare_cached(&statements.all)?;
-                let mut rows = statement.query([])?;
-                while let Some(row) = rows.next()? {
-                    each(row)?;
-                }
-            }
+        let mut statement = db.prepare_cached(if user.is_some() { &statements.of_person } else { &statements.all })?;
+        let mut rows = statement.query(rusqlite::params_from_iter(user))?;
+        while let Some(row) = rows.next()? {
+            each(row)?;
         }
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! Noticing which rows a connection changes: triggers of its own on every table that holds records note the rows, which are then
 //! read back as records. Columns that are in no record (leases, lanes) do not count.
 
+use std::fmt::Write as _;
+
 use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
 
@@ -36,19 +38,21 @@ pub(in crate::store) fn watch(db: &Connection) -> Outcome<()> {
             ("UPDATE", "new", format!("WHEN {}", changed.join(" OR "))),
         ] {
             let of = if event == "UPDATE" { format!("UPDATE OF {}", kept.join(", ")) } else { event.to_owned() };
-            sql.push_str(&format!(
+            let _infallible = write!(
+                sql,
                 "CREATE TEMP TRIGGER notice_{}_{event} AFTER {of} ON main.{} {when} BEGIN {} END;",
                 table.name,
                 table.name,
                 note(number, table, row)
-            ));
+            );
         }
     }
-    sql.push_str(&format!(
+    let _infallible = write!(
+        sql,
         "CREATE TEMP TRIGGER notice_detached AFTER UPDATE OF user_id ON main.graphs WHEN old.user_id IS NOT NULL AND new.user_id IS NULL
          BEGIN INSERT INTO noticed SELECT {DETACHED}, old.user_id, '', '', '', old.user_id, NULL, NULL, NULL
              WHERE NOT EXISTS (SELECT 1 FROM noticed WHERE kind = {DETACHED} AND l1 = old.user_id); END;"
-    ));
+    );
     db.execute_batch(&sql)?;
     Ok(())
 }
