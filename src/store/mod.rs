@@ -307,12 +307,11 @@ pub const BACKENDS: &[&str] = &[
 ];
 
 /// Whether there is a store at all where the settings say, so that a command which only reads need not make one. For a backend
-/// that this build lacks the answer is yes: [`open`] says what is wrong.
+/// that this build lacks, and for data of another backend, the answer is yes: [`open`] says what is wrong.
 #[must_use]
 pub fn exists(settings: &Storage) -> bool {
     match settings.backend {
-        Backend::Sqlite => sqlite::exists(settings),
-        Backend::Json => json::exists(settings),
+        Backend::Sqlite | Backend::Json => sqlite::exists(settings) || json::exists(settings),
         Backend::MongoDb => true,
     }
 }
