@@ -2,7 +2,7 @@
 //!
 //! A person has one document, the **head** ([`head`]), with everything that a text, a turn or a delivery is decided by: figures and
 //! credits, the two lanes with their owners and fences, the turns and outgoing messages that are not over, the conversations used
-//! last. A **unit** of work ([`unit`]) loads the head, lets a rule change its state, and replaces it where its version is still
+//! last. A **unit** of work ([`mod@unit`]) loads the head, lets a rule change its state, and replaces it where its version is still
 //! the same. That replacement is the commit, so nothing needs a transaction, and a standalone server will do.
 //!
 //! What a unit writes elsewhere (LibreChat's `users`, `conversations`, `messages`, `balances`; finished turns, sent messages,
@@ -14,7 +14,7 @@
 //!
 //! # A unit of one's own
 //!
-//! ```ignore
+//! ```text
 //! let mut attempts = self.unit(user_id).await;
 //! loop {
 //!     let mut unit = attempts.begin().await?;              // the head, with nothing staged left over
