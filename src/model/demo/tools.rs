@@ -163,10 +163,15 @@ fn reminder(rest: &str) -> Option<Wish> {
 /// A fact as an entity: "my sister is Ada" is about Ada, anything else is a note.
 fn entity(fact: &str) -> Value {
     let named = strip_prefix_any_case(fact, "my ").and_then(|rest| rest.split_once(" is "));
-    match named.map(|(kind, name)| (kind.trim(), name.trim())).filter(|(kind, name)| !kind.is_empty() && !name.is_empty()) {
+    match named.map(|(kind, name)| (kind.trim(), name.trim())).filter(|(kind, name)| !kind.is_empty() && is_name(name)) {
         Some((kind, name)) => json!({ "name": shortened(name, 100), "entityType": shortened(kind, 60), "observations": [fact] }),
         None => json!({ "name": NOTES, "entityType": "note", "observations": [fact] }),
     }
+}
+
+/// Whether it reads like a name: "Ada" and "Ada Lovelace" do, "in Zürich" and "fond of tea" do not.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_uppercase()) && text.split_whitespace().count() <= 4
 }
 
 /// What they said of themselves, said to them.
@@ -203,6 +208,11 @@ mod tests {
                 "Remember that I like tea.",
                 "create_entities",
                 json!({ "entities": [{ "name": NOTES, "entityType": "note", "observations": ["I like tea"] }] }),
+            ),
+            (
+                "remember that my brother's farm is in Zürich",
+                "create_entities",
+                json!({ "entities": [{ "name": NOTES, "entityType": "note", "observations": ["my brother's farm is in Zürich"] }] }),
             ),
             ("What do you know about my sister?", "search_nodes", json!({ "query": "sister" })),
             ("who is my sister", "search_nodes", json!({ "query": "sister" })),
