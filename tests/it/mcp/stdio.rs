@@ -40,7 +40,7 @@ impl Talk {
         Self { input: child.stdin.take(), child, lines, last_id: 0 }
     }
 
-    pub(super) fn send(&mut self, message: &Value) {
+    pub(crate) fn send(&mut self, message: &Value) {
         writeln!(self.input.as_mut().unwrap(), "{message}").unwrap();
     }
 
@@ -57,7 +57,7 @@ impl Talk {
     }
 
     /// Asks, and waits for the answer to that.
-    pub(super) fn answer(&mut self, method: &str, params: &Value) -> Value {
+    pub(crate) fn answer(&mut self, method: &str, params: &Value) -> Value {
         let id = self.ask(method, params);
         let answer = self.next(LIMIT);
         assert_eq!(answer["id"], id, "{answer}");
@@ -76,7 +76,7 @@ impl Talk {
         answer
     }
 
-    pub(super) fn end_input(&mut self) {
+    pub(crate) fn end_input(&mut self) {
         self.input = None;
     }
 
@@ -85,7 +85,7 @@ impl Talk {
         assert!(sent.success());
     }
 
-    pub(super) fn ended(&mut self) -> ExitStatus {
+    pub(crate) fn ended(&mut self) -> ExitStatus {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -69,9 +69,9 @@ def call(name, arguments):
     if name == "structured":
         return {"content": [], "structuredContent": {"answer": 42}}
     if name == "fails":
-        return {"content": [{"type": "text", "text": "no such file"}], "isError": True}
+        return {"content": [{"type": "text", "text": "no such file" + arguments.get("text", "")}], "isError": True}
     if name == "wrong_shape":
-        return ["not", "an", "object"]
+        return ["not", "an", "object", arguments.get("text", "")]
     if name == "complains":
         sys.stderr.write("MARKED-STDERR " + "y" * 100_000 + "\n")
         sys.stderr.flush()
@@ -87,6 +87,11 @@ def call(name, arguments):
     if name == "dotted.name/x":
         return text("dotted")
     return None
+
+
+def repeated(request):
+    """The text among the arguments, which careless servers repeat in their errors."""
+    return ((request.get("params") or {}).get("arguments") or {}).get("text", "")
 
 
 def answer(request):
@@ -123,7 +128,7 @@ def answer(request):
     else:
         result = None
     if result is None:
-        write({"jsonrpc": "2.0", "id": identity, "error": {"code": -32602, "message": "that is not known here"}})
+        write({"jsonrpc": "2.0", "id": identity, "error": {"code": -32602, "message": "that is not known here" + repeated(request)}})
     else:
         write({"jsonrpc": "2.0", "id": identity, "result": result})
 

@@ -1,6 +1,8 @@
 //! What must never stand in a log: numbers, texts, prompts, secrets. Each is marked, goes through the whole path, through its
 //! failures too, and is then looked for.
 
+mod tools;
+
 use std::time::Duration;
 
 use serde_json::json;
@@ -74,15 +76,15 @@ async fn no_number_text_prompt_or_secret_stands_in_the_log() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     product.stop().await;
 
-    let log = stage.home.log();
-    assert!(log.lines().count() >= 5, "nothing was logged, so nothing was tested:\n{log}");
-    for person in 1..=9 {
-        let digits = number(person);
-        assert!(!log.contains(digits.trim_start_matches('+')), "the number {digits} stands in the log:\n{log}");
-    }
-    let prompt = ["MARKED", "be brief", "you said"];
-    for secret in [API_KEY, MODEL_KEY, AUTH_TOKEN].into_iter().chain(prompt) {
-        let line = log.lines().find(|line| line.contains(secret));
-        assert_eq!(line, None, "{secret:?} stands in the log");
+    assert_silent("the log", &stage.home.log(), &[API_KEY, MODEL_KEY, AUTH_TOKEN, "be brief", "you said"]);
+}
+
+/// Fails where a text holds anything marked, the number of one of these tests' people, or one of these secrets.
+fn assert_silent(what: &str, text: &str, secrets: &[&str]) {
+    assert!(text.lines().count() >= 5, "{what} says nothing, so nothing was tested:\n{text}");
+    let numbers: Vec<String> = (1..=9).map(|person| number(person).trim_start_matches('+').to_owned()).collect();
+    for word in secrets.iter().copied().chain(["MARKED"]).chain(numbers.iter().map(String::as_str)) {
+        let line = text.lines().find(|line| line.contains(word));
+        assert_eq!(line, None, "{word:?} stands in {what}");
     }
 }
