@@ -1,13 +1,15 @@
 //! What a client was told is stored is stored: with many calls in flight, with two processes on one store, and over kills.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use super::stdio::{Talk, home};
 use crate::support::chance::Chance;
+use crate::support::eventually;
 use crate::support::home::Home;
 
 const ANN: &str = "+15550100001";
@@ -192,4 +194,56 @@ async fn twenty_kills_lose_nothing_that_was_acknowledged_and_leave_no_file_behin
         assert_eq!(files(&home.data()), files(&quiet.data()), "round {round}");
     }
     assert!(acknowledged.len() > 300, "the kills came too early to tell: {}", acknowledged.len());
+}
+
+const WORD: &str = "qzxjvkwq";
+
+/// The files of the data folder that hold the word.
+fn holding(home: &Home) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(home.data()).unwrap().map(|entry| entry.unwrap().path());
+    // Closing the index of the log would end the locks that this process has on it.
+    let files = files.filter(|file| !file.to_string_lossy().ends_with("-shm"));
+    files.filter(|file| std::fs::read(file).is_ok_and(|bytes| bytes.windows(WORD.len()).any(|window| window == WORD.as_bytes()))).collect()
+}
+
+/// A program is told to forget something of `name` and is killed before it could empty the log, which a reader keeps it from. The reader
+/// rests then, and stays open: who closes a file last empties its log.
+fn forget_and_die(home: &Home, name: &str) -> Connection {
+    let fact = format!("the word is {WORD}");
+    let mut talk = Talk::start(home, &["--user", ANN], &[]);
+    talk.hello();
+    let remember = json!({"entities": [{"name": name, "entityType": "person", "observations": [fact]}]});
+    assert_eq!(talk.call("create_entities", &remember)["isError"], false);
+    let reader = Connection::open_with_flags(home.data().join("scrubjay.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let known: i64 = reader.query_row("SELECT count(*) FROM observations", [], |row| row.get(0)).unwrap();
+    assert_eq!(known, 1, "what is to be forgotten is known");
+    let forget = json!({"deletions": [{"entityName": name, "observations": [fact]}]});
+    assert_eq!(talk.call("delete_observations", &forget)["isError"], false);
+    // Dropping it kills it. What was forgotten is still there for the reader, so it must be in a file.
+    drop(talk);
+    assert!(!holding(home).is_empty(), "the test would not see the word");
+    reader.execute_batch("COMMIT").unwrap();
+    reader
+}
+
+#[tokio::test]
+async fn what_was_forgotten_leaves_the_files_though_the_program_that_was_told_was_killed() {
+    let home = home();
+    let gone = || async { holding(&home).is_empty().then_some(()) };
+    // Beside another program, which has nothing more to do.
+    let mut other = Talk::start(&home, &["--user", ANN], &[]);
+    other.hello();
+    assert_eq!(other.call("todo_add", &json!({"text": "milk"}))["isError"], false);
+    let _rests = forget_and_die(&home, "Ada");
+    eventually("files without the word, beside another program", LIMIT, gone).await;
+    // And alone: the next start finds it.
+    drop(other);
+    let _rests_too = forget_and_die(&home, "Bea");
+    let mut next = Talk::start(&home, &["--user", ANN], &[]);
+    next.hello();
+    assert!(next.answer("tools/list", &json!({}))["result"]["tools"].is_array());
+    eventually("files without the word, after a start", LIMIT, gone).await;
+    next.end_input();
+    assert!(next.ended().success());
 }
