@@ -18,7 +18,10 @@ pub(super) struct FakeSet {
     calls: Mutex<Vec<Called>>,
     counted: Mutex<Vec<i64>>,
     running: AtomicUsize,
-    most: AtomicUsize,
+    /// How many ran at once, at most.
+    most: watch::Sender<usize>,
+    /// `look` does not come back before so many calls have run at once.
+    together: AtomicUsize,
     dead: AtomicBool,
     /// Effects after which a call does not come back, and those there were.
     stall_after: AtomicUsize,
@@ -53,7 +56,8 @@ impl Default for FakeSet {
             calls: Mutex::default(),
             counted: Mutex::default(),
             running: AtomicUsize::new(0),
-            most: AtomicUsize::new(0),
+            most: watch::Sender::new(0),
+            together: AtomicUsize::new(0),
             dead: AtomicBool::new(false),
             stall_after: AtomicUsize::new(usize::MAX),
             effects: watch::Sender::new(0),
@@ -77,7 +81,12 @@ impl FakeSet {
     }
 
     pub(super) fn most_at_once(&self) -> usize {
-        self.most.load(Ordering::SeqCst)
+        *self.most.borrow()
+    }
+
+    /// From now on `look` waits for others beside it, until once so many calls ran at once. Where they never do, it never comes back.
+    pub(super) fn wait_for_company(&self, calls: usize) {
+        self.together.store(calls, Ordering::SeqCst);
     }
 
     pub(super) fn die(&self) {
@@ -113,7 +122,12 @@ impl ToolSet for FakeSet {
         }
         self.calls.lock().unwrap().push((context.clone(), name.to_owned(), arguments.clone()));
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(running, Ordering::SeqCst);
+        self.most.send_if_modified(|most| std::mem::replace(most, running.max(*most)) < running);
+        if name == "look" {
+            let together = self.together.load(Ordering::SeqCst);
+            let _ = self.most.subscribe().wait_for(|most| *most >= together).await;
+        }
+        // Time for one that must not run beside it to be seen.
         tokio::time::sleep(Duration::from_millis(5)).await;
         self.running.fetch_sub(1, Ordering::SeqCst);
         let outcome = match name {
