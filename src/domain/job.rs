@@ -34,6 +34,20 @@ pub enum JobState {
     Done,
 }
 
+impl JobState {
+    /// Of work that is not over: whether somebody has leased it, and when it is due.
+    #[must_use]
+    pub fn waiting_for(leased: bool, due: Timestamp, now: Timestamp) -> Self {
+        if leased {
+            Self::Leased
+        } else if due > now {
+            Self::Waiting
+        } else {
+            Self::Ready
+        }
+    }
+}
+
 /// A piece of work: a turn's reply or an outgoing message, by its own id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobId {

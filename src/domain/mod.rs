@@ -9,6 +9,7 @@ pub mod conversation;
 pub mod delivery;
 pub mod endpoint;
 pub mod graph;
+pub mod graph_rank;
 pub mod graph_text;
 pub mod ids;
 pub mod job;

@@ -6,12 +6,15 @@ use async_trait::async_trait;
 
 use super::outbox::NewOutbound;
 use super::turns::{BalanceRules, DailyLimits};
-use super::{StoreResult, Timestamp};
+use super::{StoreError, StoreResult, Timestamp};
 use crate::domain::delivery::ReplyRoute;
 use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
 use crate::domain::ledger::Credits;
 use crate::domain::schedule::{Mode, Schedule, ScheduleId, When, Zone};
 use crate::domain::user::User;
+
+/// Finished schedules that a person keeps; older ones make room.
+pub(in crate::store) const FINISHED_KEPT: u16 = 50;
 
 /// A schedule to be made.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +37,52 @@ pub struct NewSchedule {
     pub conversation_id: Option<ConversationId>,
     /// How far apart two single times may lie and count as one: "in 20 minutes" said again is another moment.
     pub same_within: Duration,
+}
+
+impl NewSchedule {
+    /// Whether a schedule that is on is this one already.
+    pub(in crate::store) fn is_same_as(&self, schedule: &Schedule) -> bool {
+        let same_rule = match (&schedule.when, &self.when) {
+            (When::Once(one), When::Once(other)) => one.since(*other).max(other.since(*one)) <= self.same_within,
+            (one, other) => one == other,
+        };
+        let is_on = schedule.enabled && !schedule.finished;
+        is_on && same_rule && schedule.message == self.message && schedule.mode == self.mode && schedule.zone.name() == self.zone.name()
+    }
+}
+
+/// Whether there is room for one more that has not finished.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when there is none.
+pub(in crate::store) fn check_room<'a>(held: impl IntoIterator<Item = &'a Schedule>, limit: usize) -> StoreResult<()> {
+    if held.into_iter().filter(|schedule| !schedule.finished).count() >= limit {
+        let reason = format!("there are {limit} schedules already, which is the most; delete one that is no longer needed");
+        return Err(StoreError::Conflict { reason });
+    }
+    Ok(())
+}
+
+/// Makes changes of a schedule that is as it was read; whether it begins again, which takes room.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when it has changed since.
+pub(in crate::store) fn change(schedule: &mut Schedule, revision: i64, changes: &[ScheduleChange]) -> StoreResult<Again> {
+    if schedule.revision != revision {
+        return Err(StoreError::Conflict { reason: "the schedule was changed meanwhile; read it again".to_owned() });
+    }
+    let was_finished = schedule.finished;
+    for change in changes {
+        change.apply(schedule);
+    }
+    Ok(if was_finished && !schedule.finished { Again::Begins } else { Again::Stays })
+}
+
+/// Whether a change makes one run again that had finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Again {
+    Begins,
+    Stays,
 }
 
 /// A schedule that was made, or stood there before.
@@ -72,6 +121,34 @@ pub enum ScheduleChange {
     },
     /// Off.
     Disable,
+}
+
+impl ScheduleChange {
+    fn apply(&self, schedule: &mut Schedule) {
+        match self {
+            Self::Name(name) => schedule.name.clone_from(name),
+            Self::Message(message) => schedule.message.clone_from(message),
+            Self::Mode(mode) => schedule.mode = *mode,
+            Self::Rule { when, zone, anchor, next_run } => {
+                schedule.when.clone_from(when);
+                schedule.zone.clone_from(zone);
+                schedule.anchor = *anchor;
+                // What had finished begins again.
+                schedule.enabled |= schedule.finished;
+                schedule.finished = false;
+                schedule.next_run = schedule.enabled.then_some(*next_run);
+            }
+            Self::Enable { next_run } => {
+                schedule.enabled = true;
+                schedule.finished = false;
+                schedule.next_run = Some(*next_run);
+            }
+            Self::Disable => {
+                schedule.enabled = false;
+                schedule.next_run = None;
+            }
+        }
+    }
 }
 
 /// Which schedules are listed.

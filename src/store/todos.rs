@@ -77,6 +77,24 @@ pub struct ImportedTodo {
     pub updated_at: Option<Timestamp>,
 }
 
+impl ImportedTodo {
+    /// The item as it is stored, under the numbers that the items of its import have got.
+    pub(in crate::store) fn numbered(&self, id: TodoId, ids: &[TodoId], now: Timestamp) -> Todo {
+        let created_at = self.created_at.unwrap_or_else(|| self.completed_at.map_or(now, |completed| completed.min(now)));
+        Todo {
+            id,
+            text: self.text.clone(),
+            category: self.category.clone(),
+            priority: self.priority,
+            due: self.due,
+            parent: self.parent.and_then(|place| ids.get(place).copied()),
+            completed_at: self.completed_at,
+            created_at,
+            updated_at: self.updated_at.or(self.completed_at).unwrap_or(created_at),
+        }
+    }
+}
+
 /// What an import did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImportedTodos {

@@ -28,6 +28,28 @@ pub struct BalanceRules {
     pub refill: Option<Refill>,
 }
 
+impl BalanceRules {
+    /// What somebody has, and since when, once what is due was granted: the start to whoever has no balance, and one refill when a period
+    /// has gone by. Periods in which nobody asked are not made up for, so that a long absence costs the host nothing; the rhythm of
+    /// the periods is kept.
+    pub(in crate::store) fn granted(
+        self,
+        balance: Option<Credits>,
+        refilled_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> (Credits, Timestamp) {
+        let (Some(balance), Some(refilled_at)) = (balance, refilled_at) else {
+            return (balance.unwrap_or(self.start), now);
+        };
+        let Some(refill) = self.refill.filter(|refill| refill.every_millis > 0) else {
+            return (balance, refilled_at);
+        };
+        let periods = (now.as_millis() - refilled_at.as_millis()).max(0) / refill.every_millis;
+        let granted = if periods > 0 { refill.credits } else { Credits::ZERO };
+        (balance.plus(granted), Timestamp::from_millis(refilled_at.as_millis() + periods * refill.every_millis))
+    }
+}
+
 /// Whether a turn can be paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reservation {
@@ -153,4 +175,20 @@ pub trait Turns {
     /// # Errors
     /// [`super::StoreError::Unavailable`].
     async fn latest_event(&self, user_id: UserId) -> StoreResult<i64>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refill_comes_once_and_keeps_its_rhythm() {
+        let at = Timestamp::from_millis;
+        let rules = BalanceRules { start: Credits(100), refill: Some(Refill { credits: Credits(10), every_millis: 1_000 }) };
+        let granted = |since: i64, now: i64| rules.granted(Some(Credits(3)), Some(at(since)), at(now));
+        assert_eq!(rules.granted(None, None, at(50)), (Credits(100), at(50)));
+        assert_eq!(granted(50, 1_049), (Credits(3), at(50)));
+        assert_eq!(granted(50, 5_500), (Credits(13), at(5_050)), "one, however many went by");
+        assert_eq!(granted(500, 100), (Credits(3), at(500)), "a clock that was put back");
+    }
 }

@@ -5,6 +5,7 @@
 
 mod next;
 mod pattern;
+mod run;
 #[cfg(test)]
 mod tests;
 mod when;
@@ -17,6 +18,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use pattern::CronPattern;
+pub use run::{OutboundProgress, RunOutcome, RunProgress, TurnProgress};
 pub use when::{Days, Interval, InvalidWhen, TimeOfDay, Unit, Weekday, When};
 pub use zone::{UnknownZone, Zone};
 

@@ -42,7 +42,7 @@ fn reply(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Listed> {
     let state = match row.get::<_, TurnState>(3)? {
         TurnState::Done => JobState::Done,
         TurnState::Dead => JobState::Dead,
-        TurnState::Open | TurnState::Begun => waiting_for(row.get(7)?, due, now),
+        TurnState::Open | TurnState::Begun => JobState::waiting_for(row.get(7)?, due, now),
     };
     listed(row, JobId::Reply(row.get(0)?), JobKind::Reply, state)
 }
@@ -53,19 +53,9 @@ fn delivery(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Listed> {
         OutboundState::Accepted | OutboundState::Canceled => JobState::Done,
         OutboundState::Dead => JobState::Dead,
         OutboundState::Held => JobState::Waiting,
-        OutboundState::Ready | OutboundState::Sending | OutboundState::Checking => waiting_for(row.get(7)?, due, now),
+        OutboundState::Ready | OutboundState::Sending | OutboundState::Checking => JobState::waiting_for(row.get(7)?, due, now),
     };
     listed(row, JobId::Deliver(row.get(0)?), JobKind::Deliver, state)
-}
-
-fn waiting_for(leased: bool, due: Timestamp, now: Timestamp) -> JobState {
-    if leased {
-        JobState::Leased
-    } else if due > now {
-        JobState::Waiting
-    } else {
-        JobState::Ready
-    }
 }
 
 fn listed(row: &Row<'_>, id: JobId, kind: JobKind, state: JobState) -> rusqlite::Result<Listed> {

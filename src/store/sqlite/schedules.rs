@@ -7,55 +7,14 @@ use super::fault::{Fault, Outcome};
 use super::people;
 use super::values::Json;
 use super::writer::{Unit, done};
-use crate::domain::delivery::OutboundState;
 use crate::domain::ids::UserId;
-use crate::domain::schedule::{Mode, RunResult, Schedule, ScheduleId, When, Zone};
+use crate::domain::schedule::{Mode, OutboundProgress, RunOutcome, RunProgress, Schedule, ScheduleId, TurnProgress, When, Zone};
 use crate::domain::time::Timestamp;
-use crate::domain::turn::{Refusal, TurnState};
+use crate::store::schedules::{self as rules, Again, FINISHED_KEPT, check_room};
 use crate::store::{AddedSchedule, DueSchedule, DueSchedules, NewSchedule, ScheduleChange, ScheduleFilter, StoreError};
 
 /// What is missing, when it is.
 const SCHEDULE: &str = "the schedule";
-
-/// Finished schedules that a person keeps; older ones make room.
-const FINISHED_KEPT: i64 = 50;
-
-/// What a run began, or why it did not. Where what it began ended is read from there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RunOutcome {
-    /// A text for the carrier.
-    Texted,
-    /// An entry alone.
-    Stored,
-    /// A turn.
-    Asked,
-    Missed,
-    OptedOut,
-    Blocked,
-    /// A limit, or the balance.
-    Refused(Refusal),
-}
-
-impl RunOutcome {
-    const PLAIN: [Self; 6] = [Self::Texted, Self::Stored, Self::Asked, Self::Missed, Self::OptedOut, Self::Blocked];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Texted => "texted",
-            Self::Stored => "stored",
-            Self::Asked => "asked",
-            Self::Missed => "missed",
-            Self::OptedOut => "opted-out",
-            Self::Blocked => "blocked",
-            Self::Refused(refusal) => refusal.as_str(),
-        }
-    }
-
-    /// Whether it is known at once that it came to nothing.
-    pub(super) const fn is_failure(self) -> bool {
-        matches!(self, Self::Missed | Self::OptedOut | Self::Blocked | Self::Refused(_))
-    }
-}
 
 impl ToSql for RunOutcome {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -66,9 +25,7 @@ impl ToSql for RunOutcome {
 impl FromSql for RunOutcome {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let word = value.as_str()?;
-        let found = Self::PLAIN.into_iter().find(|outcome| outcome.as_str() == word);
-        let found = found.or_else(|| Refusal::parse(word).map(Self::Refused));
-        found.ok_or_else(|| FromSqlError::Other(format!("{word:?} is no outcome of a run").into()))
+        Self::parse(word).ok_or_else(|| FromSqlError::Other(format!("{word:?} is no outcome of a run").into()))
     }
 }
 
@@ -124,9 +81,8 @@ macro_rules! select_schedule {
 
 fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
     let outcome: Option<RunOutcome> = row.get(12)?;
-    let last_result = outcome.map(|outcome| result(outcome, row)).transpose()?;
-    // What was known at once is counted already; what is read from elsewhere is counted when the next run begins.
-    let ended_badly = outcome.is_some_and(|outcome| !outcome.is_failure()) && last_result.as_ref().is_some_and(RunResult::is_failure);
+    let last_result = outcome.map(|outcome| Ok::<_, rusqlite::Error>(outcome.result(&progress(row)?))).transpose()?;
+    let failed_later = outcome.zip(last_result.as_ref()).is_some_and(|(outcome, result)| outcome.failed_later(result));
     Ok(Schedule {
         id: row.get(0)?,
         user_id: row.get(1)?,
@@ -142,7 +98,7 @@ fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
         last_run: row.get(11)?,
         last_result,
         runs: row.get(13)?,
-        failures: row.get::<_, u32>(14)? + u32::from(ended_badly),
+        failures: row.get::<_, u32>(14)? + u32::from(failed_later),
         conversation_id: row.get(15)?,
         revision: row.get(16)?,
         created_at: row.get(17)?,
@@ -150,36 +106,17 @@ fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
     })
 }
 
-/// How a run ended, as far as its turn or its outgoing message knows.
-fn result(outcome: RunOutcome, row: &Row<'_>) -> rusqlite::Result<RunResult> {
-    Ok(match outcome {
-        RunOutcome::Stored => RunResult::Stored,
-        RunOutcome::Missed => RunResult::Missed,
-        RunOutcome::OptedOut => RunResult::OptedOut,
-        RunOutcome::Blocked => RunResult::Blocked,
-        RunOutcome::Refused(refusal) => RunResult::Refused(refusal),
-        RunOutcome::Texted => {
-            let error: Option<String> = row.get(24)?;
-            match row.get::<_, Option<OutboundState>>(23)? {
-                None => RunResult::Deleted,
-                Some(OutboundState::Accepted) => RunResult::Sent,
-                Some(OutboundState::Dead | OutboundState::Canceled) => RunResult::Failed(error.unwrap_or_default()),
-                Some(OutboundState::Held | OutboundState::Ready | OutboundState::Sending | OutboundState::Checking) => RunResult::Sending,
-            }
-        }
-        RunOutcome::Asked => {
-            let (refusal, error): (Option<Refusal>, Option<String>) = (row.get(20)?, row.get(21)?);
-            let has_route = row.get::<_, Option<String>>(22)?.is_some();
-            match (row.get::<_, Option<TurnState>>(19)?, refusal) {
-                (None, _) => RunResult::Deleted,
-                (Some(TurnState::Open | TurnState::Begun), _) => RunResult::Answering,
-                (Some(TurnState::Dead), _) => RunResult::Failed(error.unwrap_or_default()),
-                (Some(TurnState::Done), Some(refusal)) => RunResult::Refused(refusal),
-                (Some(TurnState::Done), None) if has_route => RunResult::Answered,
-                (Some(TurnState::Done), None) => RunResult::AnsweredStored,
-            }
-        }
-    })
+/// How far what the last run made has come.
+fn progress(row: &Row<'_>) -> rusqlite::Result<RunProgress> {
+    let turn = match row.get(19)? {
+        Some(state) => Some(TurnProgress { state, refusal: row.get(20)?, error: row.get(21)? }),
+        None => None,
+    };
+    let outbound = match row.get(23)? {
+        Some(state) => Some(OutboundProgress { state, error: row.get(24)? }),
+        None => None,
+    };
+    Ok(RunProgress { turn, routed: row.get::<_, Option<String>>(22)?.is_some(), outbound })
 }
 
 /// One schedule.
@@ -203,7 +140,7 @@ pub(super) fn list(db: &Connection, user: UserId, filter: ScheduleFilter) -> Out
 /// Makes a schedule, unless an equal one is on.
 pub(super) fn add(unit: &Unit<'_>, user: UserId, new: &NewSchedule, limit: usize) -> Outcome<AddedSchedule> {
     let held = list(unit.db, user, ScheduleFilter::All)?;
-    if let Some(equal) = held.iter().find(|schedule| schedule.enabled && !schedule.finished && is_equal(schedule, new)) {
+    if let Some(equal) = held.iter().find(|schedule| new.is_same_as(schedule)) {
         return Ok(AddedSchedule { schedule: equal.clone(), is_new: false });
     }
     check_room(&held, limit)?;
@@ -236,23 +173,6 @@ pub(super) fn add(unit: &Unit<'_>, user: UserId, new: &NewSchedule, limit: usize
     Ok(AddedSchedule { schedule: get(unit.db, user, id)?, is_new: true })
 }
 
-/// Whether there is room for one more that has not finished.
-fn check_room(held: &[Schedule], limit: usize) -> Outcome<()> {
-    if held.iter().filter(|schedule| !schedule.finished).count() >= limit {
-        let reason = format!("there are {limit} schedules already, which is the most; delete one that is no longer needed");
-        return Err(StoreError::Conflict { reason }.into());
-    }
-    Ok(())
-}
-
-fn is_equal(schedule: &Schedule, new: &NewSchedule) -> bool {
-    let same_rule = match (&schedule.when, &new.when) {
-        (When::Once(one), When::Once(other)) => one.since(*other).max(other.since(*one)) <= new.same_within,
-        (one, other) => one == other,
-    };
-    same_rule && schedule.message == new.message && schedule.mode == new.mode && schedule.zone.name() == new.zone.name()
-}
-
 fn next_id(unit: &Unit<'_>, user: UserId) -> Outcome<ScheduleId> {
     let known: bool =
         unit.db.prepare_cached("SELECT EXISTS (SELECT 1 FROM schedule_lists WHERE user_id = ?1)")?.query_row([user], |row| row.get(0))?;
@@ -278,14 +198,7 @@ pub(super) fn change(
     limit: usize,
 ) -> Outcome<Schedule> {
     let mut schedule = get(unit.db, user, id)?;
-    if schedule.revision != revision {
-        return Err(StoreError::Conflict { reason: "the schedule was changed meanwhile; read it again".to_owned() }.into());
-    }
-    let was_finished = schedule.finished;
-    for change in changes {
-        apply(&mut schedule, change);
-    }
-    if was_finished && !schedule.finished {
+    if rules::change(&mut schedule, revision, changes)? == Again::Begins {
         check_room(&list(unit.db, user, ScheduleFilter::All)?, limit)?;
     }
     unit.db
@@ -309,32 +222,6 @@ pub(super) fn change(
             unit.now
         ])?;
     get(unit.db, user, id)
-}
-
-fn apply(schedule: &mut Schedule, change: &ScheduleChange) {
-    match change {
-        ScheduleChange::Name(name) => schedule.name.clone_from(name),
-        ScheduleChange::Message(message) => schedule.message.clone_from(message),
-        ScheduleChange::Mode(mode) => schedule.mode = *mode,
-        ScheduleChange::Rule { when, zone, anchor, next_run } => {
-            schedule.when.clone_from(when);
-            schedule.zone.clone_from(zone);
-            schedule.anchor = *anchor;
-            // What had finished begins again.
-            schedule.enabled |= schedule.finished;
-            schedule.finished = false;
-            schedule.next_run = schedule.enabled.then_some(*next_run);
-        }
-        ScheduleChange::Enable { next_run } => {
-            schedule.enabled = true;
-            schedule.finished = false;
-            schedule.next_run = Some(*next_run);
-        }
-        ScheduleChange::Disable => {
-            schedule.enabled = false;
-            schedule.next_run = None;
-        }
-    }
 }
 
 /// Deletes a schedule.

@@ -337,19 +337,7 @@ pub(super) fn import(unit: &Unit<'_>, user: UserId, items: &[ImportedTodo], limi
             continue;
         }
         report.added += 1;
-        let created_at = item.created_at.unwrap_or_else(|| item.completed_at.map_or(unit.now, |completed| completed.min(unit.now)));
-        let todo = Todo {
-            id: *id,
-            text: item.text.clone(),
-            category: item.category.clone(),
-            priority: item.priority,
-            due: item.due,
-            parent: item.parent.and_then(|place| ids.get(place).copied()),
-            completed_at: item.completed_at,
-            created_at,
-            updated_at: item.updated_at.or(item.completed_at).unwrap_or(created_at),
-        };
-        write(unit, user, &todo)?;
+        write(unit, user, &item.numbered(*id, &ids, unit.now))?;
     }
     head.keep(unit, user)?;
     Ok(report)

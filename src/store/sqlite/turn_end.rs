@@ -84,27 +84,13 @@ pub(super) fn grant_due(unit: &Unit<'_>, user: UserId, rules: BalanceRules) -> O
         .db
         .prepare_cached("SELECT balance, refilled_at FROM activity WHERE user_id = ?1")?
         .query_row([user], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (balance, refilled_at) = grant(balance, refilled_at, rules, unit.now);
+    let (balance, refilled_at) = rules.granted(balance, refilled_at, unit.now);
     unit.db.prepare_cached("UPDATE activity SET balance = ?2, refilled_at = ?3 WHERE user_id = ?1")?.execute(params![
         user,
         balance,
         refilled_at
     ])?;
     Ok(balance)
-}
-
-/// What is due is granted: the start to whoever has no balance, and one refill when a period has gone by. Periods in which
-/// nobody asked are not made up for, so that a long absence costs the host nothing; the rhythm of the periods is kept.
-fn grant(balance: Option<Credits>, refilled_at: Option<Timestamp>, rules: BalanceRules, now: Timestamp) -> (Credits, Timestamp) {
-    let (Some(balance), Some(refilled_at)) = (balance, refilled_at) else {
-        return (balance.unwrap_or(rules.start), now);
-    };
-    let Some(refill) = rules.refill.filter(|refill| refill.every_millis > 0) else {
-        return (balance, refilled_at);
-    };
-    let periods = (now.as_millis() - refilled_at.as_millis()).max(0) / refill.every_millis;
-    let granted = if periods > 0 { refill.credits } else { Credits::ZERO };
-    (balance.plus(granted), Timestamp::from_millis(refilled_at.as_millis() + periods * refill.every_millis))
 }
 
 /// Ends a turn whose lease holds.

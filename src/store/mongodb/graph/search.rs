@@ -9,33 +9,14 @@ use sha2::{Digest as _, Sha256};
 use super::held::{EntityRow, Held};
 use super::{count, read};
 use crate::domain::graph::{Entity, fold};
+use crate::domain::graph_rank::Class;
 use crate::domain::graph_text::query_words;
 use crate::store::cursor::{self, Listing, Place};
 use crate::store::{GraphFound, GraphSearch, StoreError, StoreResult};
 
-/// Where a query was found, the best first. The order is part of cursors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
-    Exact,
-    Prefix,
-    Name,
-    Type,
-    Observation,
-    Words,
-}
-
 /// Where a folded text is found in an entity's own words.
 fn class_of(row: &EntityRow, query: &str) -> Option<Class> {
-    let name = row.folded_name.as_str();
-    if name.contains(query) {
-        Some(match name {
-            name if name == query => Class::Exact,
-            name if name.starts_with(query) => Class::Prefix,
-            _ => Class::Name,
-        })
-    } else {
-        row.folded_type.contains(query).then_some(Class::Type)
-    }
+    Class::in_name(query, &row.folded_name).or_else(|| row.folded_type.contains(query).then_some(Class::Type))
 }
 
 /// Whether an entity has a word in its name, its type or an observation.
@@ -87,7 +68,7 @@ pub(super) fn find(held: &Held, search: &GraphSearch) -> StoreResult<GraphFound>
     let after = from.map(|place| place.numbers);
     let ranked = ranked(held, &query);
     let is_behind =
-        |class: Class, newest: i64| after.is_none_or(|[last, before]| (class as i64, -newest) > (last, before.saturating_neg()));
+        |class: Class, newest: i64| after.is_none_or(|[last, before]| (class.number(), -newest) > (last, before.saturating_neg()));
     let mut found = GraphFound { hits: count(ranked.len()), ..GraphFound::default() };
     let (mut ids, mut entities) = (Vec::new(), Vec::new());
     let mut left = search.bytes;
@@ -103,7 +84,7 @@ pub(super) fn find(held: &Held, search: &GraphSearch) -> StoreResult<GraphFound>
         left = left.saturating_sub(entity.json_size(search.detail));
         ids.push(id);
         entities.push(entity);
-        last = Some(Place { numbers: [class as i64, newest], id: mark.clone() });
+        last = Some(Place { numbers: [class.number(), newest], id: mark.clone() });
     }
     found.found = read::with_relations(held, &ids, entities, left);
     Ok(found)

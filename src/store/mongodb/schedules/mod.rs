@@ -10,7 +10,7 @@ use std::collections::hash_map::Entry;
 use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
 
-use self::row::{Progress, Row, check_room, key};
+use self::row::{Row, key};
 use super::MongoStore;
 use super::fault;
 use super::fields::{Fields, date};
@@ -22,9 +22,10 @@ use super::state::credits::Everybody;
 use super::state::{OpenState, State};
 use super::unit::Unit;
 use crate::domain::ids::{ConversationId, UserId};
-use crate::domain::schedule::{Schedule, ScheduleId};
+use crate::domain::schedule::{OutboundProgress, RunProgress, Schedule, ScheduleId, TurnProgress};
 use crate::domain::time::Timestamp;
 use crate::domain::turn::TurnState;
+use crate::store::schedules::{self as rules, Again, FINISHED_KEPT, check_room};
 use crate::store::{
     Act, AddedSchedule, DueSchedule, DueSchedules, Fired, Firing, NewSchedule, Run, RunKind, ScheduleChange, ScheduleFilter, Schedules,
     StoreError, StoreResult,
@@ -32,9 +33,6 @@ use crate::store::{
 
 /// What is missing, when it is.
 const SCHEDULE: &str = "the schedule";
-
-/// Finished schedules that a person keeps; older ones make room.
-const FINISHED_KEPT: usize = 50;
 
 impl MongoStore {
     /// A person's schedules, by their numbers.
@@ -51,31 +49,34 @@ impl MongoStore {
         Ok(rows)
     }
 
-    async fn load_schedule(&self, user: UserId, id: i64) -> StoreResult<Option<Row>> {
+    async fn load_schedule(&self, user: UserId, id: ScheduleId) -> StoreResult<Option<Row>> {
         let collection = self.collection(Place::Schedules);
         let found = collection.find_one(key(user, id)).await.map_err(fault::unavailable)?;
         found.map(|document| Row::from_document(collection.name(), &document)).transpose()
     }
 
     /// How far the last runs of schedules have come: of what is under way the person's state knows, of the rest its collections.
-    async fn progress(&self, state: &State, rows: &[Row]) -> StoreResult<HashMap<i64, Progress>> {
-        let mut found: HashMap<i64, Progress> = HashMap::new();
+    async fn progress(&self, state: &State, rows: &[Row]) -> StoreResult<HashMap<ScheduleId, RunProgress>> {
+        let mut found: HashMap<ScheduleId, RunProgress> = HashMap::new();
         let (mut turns, mut outbounds) = (Vec::new(), Vec::new());
         for row in rows {
-            let progress = found.entry(row.id).or_default();
             let Some(last) = &row.last else { continue };
+            let progress = found.entry(row.schedule.id).or_default();
+            progress.routed = last.routed;
             if let Some(id) = last.turn {
                 match state.turns.iter().find(|turn| turn.id == id) {
                     Some(turn) => {
                         let open = if turn.state == OpenState::Open { TurnState::Open } else { TurnState::Begun };
-                        progress.turn = Some((open, turn.refusal, turn.error.clone()));
+                        progress.turn = Some(TurnProgress { state: open, refusal: turn.refusal, error: turn.error.clone() });
                     }
                     None => turns.push(id.to_string()),
                 }
             }
             if let Some(id) = last.outbound {
                 match state.outgoing.iter().find(|message| message.id == id) {
-                    Some(message) => progress.outbound = Some((message.state, message.error.clone())),
+                    Some(message) => {
+                        progress.outbound = Some(OutboundProgress { state: message.state, error: message.error.clone() });
+                    }
                     None => outbounds.push(id.to_string()),
                 }
             }
@@ -87,7 +88,8 @@ impl MongoStore {
                 let document = cursor.deserialize_current().map_err(fault::unavailable)?;
                 let turn = shapes::past_turn_from(collection.name(), &document)?;
                 for row in rows.iter().filter(|row| row.last.as_ref().is_some_and(|last| last.turn == Some(turn.id))) {
-                    found.entry(row.id).or_default().turn = Some((turn.state, turn.refusal, turn.error.clone()));
+                    let progress = TurnProgress { state: turn.state, refusal: turn.refusal, error: turn.error.clone() };
+                    found.entry(row.schedule.id).or_default().turn = Some(progress);
                 }
             }
         }
@@ -98,7 +100,8 @@ impl MongoStore {
                 let document = cursor.deserialize_current().map_err(fault::unavailable)?;
                 let (_user, message) = shapes::outgoing_from(collection.name(), &document)?;
                 for row in rows.iter().filter(|row| row.last.as_ref().is_some_and(|last| last.outbound == Some(message.id))) {
-                    found.entry(row.id).or_default().outbound = Some((message.state, message.error.clone()));
+                    let progress = OutboundProgress { state: message.state, error: message.error.clone() };
+                    found.entry(row.schedule.id).or_default().outbound = Some(progress);
                 }
             }
         }
@@ -108,8 +111,8 @@ impl MongoStore {
     /// Schedules as the port has them.
     async fn shown(&self, state: &State, rows: &[Row]) -> StoreResult<Vec<Schedule>> {
         let progress = self.progress(state, rows).await?;
-        let none = Progress::default();
-        Ok(rows.iter().map(|row| row.schedule(progress.get(&row.id).unwrap_or(&none))).collect())
+        let none = RunProgress::default();
+        Ok(rows.iter().map(|row| row.shown(progress.get(&row.schedule.id).unwrap_or(&none))).collect())
     }
 
     async fn shown_one(&self, state: &State, row: &Row) -> StoreResult<Schedule> {
@@ -144,7 +147,7 @@ impl MongoStore {
 impl Unit<'_> {
     /// Writes a schedule as it is.
     fn write_schedule(&mut self, row: &Row) {
-        self.draft.put(Place::Schedules, key(row.user, row.id), row.document());
+        self.draft.put(Place::Schedules, row.key(), row.document());
     }
 
     /// The schedules have changed.
@@ -162,40 +165,34 @@ impl Unit<'_> {
         let stand = self.draft.state.lists.schedules;
         self.apply_staged().await?;
         let mut held = self.store.load_schedules(self.draft.user_id, stand).await?;
-        if let Some(equal) = held.iter().find(|row| row.enabled && !row.finished && row.is_equal(new)) {
+        if let Some(equal) = held.iter().find(|row| new.is_same_as(&row.schedule)) {
             let schedule = self.store.shown_one(&self.draft.state, equal).await?;
             return Ok(AddedSchedule { schedule, is_new: false });
         }
-        check_room(&held, limit)?;
+        check_room(held.iter().map(|row| &row.schedule), limit)?;
         let mut row = Row::new(self.draft.user_id, stand.last + 1, new, self.draft.now);
-        row.conversation_id = conversation_id;
+        row.schedule.conversation_id = conversation_id;
         self.write_schedule(&row);
-        self.schedules_changed(row.id);
-        held.retain(|row| row.finished);
-        held.sort_by_key(|row| std::cmp::Reverse((row.updated_at, row.id)));
-        for old in held.iter().skip(FINISHED_KEPT) {
-            self.draft.delete(Place::Schedules, key(old.user, old.id));
+        self.schedules_changed(row.schedule.id.0);
+        held.retain(|row| row.schedule.finished);
+        held.sort_by_key(|row| std::cmp::Reverse((row.schedule.updated_at, row.schedule.id)));
+        for old in held.iter().skip(FINISHED_KEPT.into()) {
+            self.draft.delete(Place::Schedules, old.key());
         }
-        Ok(AddedSchedule { schedule: row.schedule(&Progress::default()), is_new: true })
+        Ok(AddedSchedule { schedule: row.schedule, is_new: true })
     }
 
     /// Changes a schedule that is as it was read.
     async fn change_schedule(&mut self, id: ScheduleId, revision: i64, changes: &[ScheduleChange], limit: usize) -> StoreResult<Schedule> {
         let stand = self.draft.state.lists.schedules;
         let held = self.store.load_schedules(self.draft.user_id, stand).await?;
-        let found = held.iter().find(|row| row.id == id.0).ok_or(StoreError::NotFound { what: SCHEDULE })?;
-        if found.revision != revision {
-            return Err(StoreError::Conflict { reason: "the schedule was changed meanwhile; read it again".to_owned() });
-        }
+        let found = held.iter().find(|row| row.schedule.id == id).ok_or(StoreError::NotFound { what: SCHEDULE })?;
         let mut row = found.clone();
-        for change in changes {
-            row.apply(change);
+        if rules::change(&mut row.schedule, revision, changes)? == Again::Begins {
+            check_room(held.iter().map(|row| &row.schedule), limit)?;
         }
-        if found.finished && !row.finished {
-            check_room(&held, limit)?;
-        }
-        row.revision += 1;
-        row.updated_at = self.draft.now;
+        row.schedule.revision += 1;
+        row.schedule.updated_at = self.draft.now;
         self.write_schedule(&row);
         self.schedules_changed(stand.last);
         self.store.shown_one(&self.draft.state, &row).await
@@ -205,8 +202,8 @@ impl Unit<'_> {
     pub(super) async fn delete_schedule(&mut self, id: ScheduleId) -> StoreResult<()> {
         let user = self.draft.user_id;
         self.apply_staged().await?;
-        self.store.load_schedule(user, id.0).await?.ok_or(StoreError::NotFound { what: SCHEDULE })?;
-        self.draft.delete(Place::Schedules, key(user, id.0));
+        self.store.load_schedule(user, id).await?.ok_or(StoreError::NotFound { what: SCHEDULE })?;
+        self.draft.delete(Place::Schedules, key(user, id));
         let last = self.draft.state.lists.schedules.last;
         self.schedules_changed(last);
         Ok(())
@@ -237,7 +234,7 @@ impl Schedules for MongoStore {
     async fn find_schedule(&self, user_id: UserId, id: ScheduleId) -> StoreResult<Option<Schedule>> {
         self.settle(user_id).await?;
         let Some(head) = self.load(user_id).await? else { return Ok(None) };
-        match self.load_schedule(user_id, id.0).await? {
+        match self.load_schedule(user_id, id).await? {
             Some(row) => self.shown_one(&head.state, &row).await.map(Some),
             None => Ok(None),
         }
@@ -246,8 +243,8 @@ impl Schedules for MongoStore {
     async fn list_schedules(&self, user_id: UserId, filter: ScheduleFilter) -> StoreResult<Vec<Schedule>> {
         let (_head, mut rows) = self.read_list(user_id, List::Schedules, |head| self.load_schedules(user_id, head)).await?;
         if filter == ScheduleFilter::Upcoming {
-            rows.retain(|row| row.next_run.is_some());
-            rows.sort_by_key(|row| (row.next_run, row.id));
+            rows.retain(|row| row.schedule.next_run.is_some());
+            rows.sort_by_key(|row| (row.schedule.next_run, row.schedule.id));
         }
         match self.load(user_id).await? {
             Some(head) => self.shown(&head.state, &rows).await,
@@ -300,17 +297,17 @@ impl Schedules for MongoStore {
             match Row::from_document(collection.name(), &document) {
                 Err(damage) => self.hold_schedule(&document, &damage, now),
                 Ok(row) => {
-                    let head = match people.entry(row.user) {
+                    let head = match people.entry(row.schedule.user_id) {
                         Entry::Occupied(known) => known.into_mut(),
-                        Entry::Vacant(new) => new.insert(self.load_settled(row.user).await?),
+                        Entry::Vacant(new) => new.insert(self.load_settled(row.schedule.user_id).await?),
                     };
                     let Some(head) = head else { continue };
                     // What a dead process staged may have moved it on. What a living one does now, its firing finds out.
                     let is_current = head.pending.is_empty();
-                    let row = if is_current { Some(row) } else { self.load_schedule(row.user, row.id).await? };
-                    if let Some(row) = row.filter(|row| row.next_run.is_some_and(|next| next <= now)) {
+                    let row = if is_current { Some(row) } else { self.load_schedule(row.schedule.user_id, row.schedule.id).await? };
+                    if let Some(row) = row.filter(|row| row.schedule.next_run.is_some_and(|next| next <= now)) {
                         let schedule = self.shown_one(&head.state, &row).await?;
-                        due.push(DueSchedule { schedule, user: head.state.user(row.user) });
+                        due.push(DueSchedule { schedule, user: head.state.user(row.schedule.user_id) });
                     }
                 }
             }

@@ -1,17 +1,18 @@
 //! Firing a schedule: the plan goes on and the run makes what it makes, in one unit.
 
 use super::SCHEDULE;
-use super::row::{LastRun, Row, RunOutcome};
+use super::row::{LastRun, Row};
 use crate::domain::delivery::ReplyRoute;
 use crate::domain::ids::ConversationId;
 use crate::domain::ledger::Credits;
 use crate::domain::message::Role;
+use crate::domain::schedule::RunOutcome;
 use crate::domain::turn::{Refusal, TurnRequest};
 use crate::store::mongodb::names::Place;
 use crate::store::mongodb::shapes;
 use crate::store::mongodb::state::credits::Everybody;
 use crate::store::mongodb::state::outgoing::Recipient;
-use crate::store::mongodb::state::{Answer, OpenState, Text, Thread, Turn, TurnKind};
+use crate::store::mongodb::state::{Answer, Text, Thread, Turn, TurnKind};
 use crate::store::mongodb::unit::Unit;
 use crate::store::{Act, ConversationTarget, DailyLimits, Fired, Firing, Plan, Run, RunKind, StoreError, StoreResult};
 
@@ -42,9 +43,9 @@ impl Unit<'_> {
     /// Fires a schedule, if it is still as it was read.
     /// `counted` remembers over several tries whether the run is counted among everybody's turns of the day.
     pub(super) async fn fire(&mut self, firing: &Firing, counted: &mut Option<Everybody>) -> StoreResult<Fired> {
-        let found = self.store.load_schedule(self.draft.user_id, firing.schedule_id.0).await?;
+        let found = self.store.load_schedule(self.draft.user_id, firing.schedule_id).await?;
         let mut row = match (firing.plan, found) {
-            (Plan::Due { due, revision, .. }, Some(row)) if row.next_run == Some(due) && row.revision == revision => row,
+            (Plan::Due { due, revision, .. }, Some(row)) if row.schedule.next_run == Some(due) && row.schedule.revision == revision => row,
             (Plan::Extra, Some(row)) => row,
             _ => return of_nobody(firing),
         };
@@ -56,21 +57,21 @@ impl Unit<'_> {
             Act::Hold => None,
         };
         let outgoing = made.as_ref().map_or(0, |made| made.outgoing);
+        let (now, schedule) = (self.draft.now, &mut row.schedule);
         if let Some(Made { last, .. }) = made {
-            let now = self.draft.now;
             if last.outcome != RunOutcome::Missed {
-                row.last_run = Some(now);
-                row.runs += 1;
+                schedule.last_run = Some(now);
+                schedule.runs += 1;
             }
-            row.failures = failures + u32::from(last.outcome.is_failure());
+            schedule.failures = failures + u32::from(last.outcome.is_failure());
+            schedule.updated_at = now;
             row.last = Some(last);
-            row.updated_at = now;
         }
         if let Plan::Due { then, .. } = firing.plan {
-            row.next_run = then;
-            row.finished = then.is_none();
-            row.enabled = then.is_some();
-            row.revision += 1;
+            schedule.next_run = then;
+            schedule.finished = then.is_none();
+            schedule.enabled = then.is_some();
+            schedule.revision += 1;
         }
         self.write_schedule(&row);
         let last = self.draft.state.lists.schedules.last;
@@ -149,7 +150,7 @@ impl Unit<'_> {
 
     /// The conversation in which the schedule was made, else the one that the person would continue by texting, else a new one.
     async fn find_conversation(&mut self, row: &Row, run: &Run) -> StoreResult<ConversationId> {
-        if let Some(own) = row.conversation_id {
+        if let Some(own) = row.schedule.conversation_id {
             self.need_thread(own).await?;
             if self.draft.state.thread(own).is_some_and(|thread| !thread.closed) {
                 return Ok(own);
@@ -179,29 +180,10 @@ impl Unit<'_> {
         let (now, number) = (self.draft.now, self.draft.next_number());
         let answer = (kind == TurnKind::Remind).then(|| Answer { id: run.message_id, text: run.text.clone() });
         self.draft.state.turns.push(Turn {
-            number,
-            id: run.turn_id,
-            conversation_id,
-            kind,
-            state: OpenState::Open,
-            due: now,
-            gather_until: None,
-            last_text_at: now,
-            texts: Vec::new(),
-            attempts: 0,
-            starts: 0,
-            answer_until: None,
-            error: None,
             request: request.clone(),
             route: route.cloned(),
-            refusal: None,
-            over_limit: None,
             answer,
-            reserved: Credits::ZERO,
-            charge: Credits::ZERO,
-            began_conversation: false,
-            steps: Vec::new(),
-            opened_at: now,
+            ..Turn::new(number, run.turn_id, conversation_id, kind, now)
         });
         number
     }

@@ -123,29 +123,12 @@ impl Draft {
         };
         let number = self.next_number();
         let turn = Turn {
-            number,
-            id: new.turn_id,
-            conversation_id: conversation,
-            kind,
-            state: OpenState::Open,
             due: due.min(until.unwrap_or(due)),
             gather_until: until,
-            last_text_at: now,
-            texts: Vec::new(),
-            attempts: 0,
-            starts: 0,
-            answer_until: None,
-            error: None,
             request: new.request.clone(),
             route: new.route.clone(),
             refusal,
-            over_limit: None,
-            answer: None,
-            reserved: Credits::ZERO,
-            charge: Credits::ZERO,
-            began_conversation: false,
-            steps: Vec::new(),
-            opened_at: now,
+            ..Turn::new(number, new.turn_id, conversation, kind, now)
         };
         self.state.turns.push(turn);
         self.add_text(number, new, matches!(action, Action::Reply { .. }));

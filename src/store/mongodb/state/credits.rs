@@ -2,28 +2,8 @@
 
 use super::{Draft, Turn};
 use crate::domain::ledger::Credits;
-use crate::domain::time::Timestamp;
 use crate::domain::turn::{Refusal, TurnLease};
 use crate::store::{BalanceRules, DailyLimits, Reservation, StoreResult};
-
-/// What is due is granted: the start to whoever has no balance, and one refill when a period has gone by. Periods in which
-/// nobody asked are not made up for, so that a long absence costs the host nothing; the rhythm of the periods is kept.
-pub(in crate::store::mongodb) fn grant(
-    balance: Option<Credits>,
-    refilled_at: Option<Timestamp>,
-    rules: BalanceRules,
-    now: Timestamp,
-) -> (Credits, Timestamp) {
-    let (Some(balance), Some(refilled_at)) = (balance, refilled_at) else {
-        return (balance.unwrap_or(rules.start), now);
-    };
-    let Some(refill) = rules.refill.filter(|refill| refill.every_millis > 0) else {
-        return (balance, refilled_at);
-    };
-    let periods = (now.as_millis() - refilled_at.as_millis()).max(0) / refill.every_millis;
-    let granted = if periods > 0 { refill.credits } else { Credits::ZERO };
-    (balance.plus(granted), Timestamp::from_millis(refilled_at.as_millis() + periods * refill.every_millis))
-}
 
 /// Whether a turn of everybody's may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +17,7 @@ pub(in crate::store::mongodb) enum Everybody {
 impl Draft {
     /// Grants the person what is due; returns what they have then.
     pub(in crate::store::mongodb) fn grant_due(&mut self, rules: BalanceRules) -> Credits {
-        let (balance, refilled_at) = grant(self.state.balance, self.state.refilled_at, rules, self.now);
+        let (balance, refilled_at) = rules.granted(self.state.balance, self.state.refilled_at, self.now);
         self.state.balance = Some(balance);
         self.state.refilled_at = Some(refilled_at);
         self.show_balance();
@@ -116,21 +96,5 @@ impl Draft {
 
     fn turns_of(&self, limits: &DailyLimits) -> u32 {
         if self.state.turns_day.as_deref() == Some(limits.day.as_str()) { self.state.turns_today } else { 0 }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ledger::Refill;
-
-    #[test]
-    fn a_refill_comes_once_and_keeps_its_rhythm() {
-        let at = Timestamp::from_millis;
-        let rules = BalanceRules { start: Credits(100), refill: Some(Refill { credits: Credits(10), every_millis: 1_000 }) };
-        assert_eq!(grant(None, None, rules, at(50)), (Credits(100), at(50)));
-        assert_eq!(grant(Some(Credits(3)), Some(at(50)), rules, at(1_049)), (Credits(3), at(50)));
-        assert_eq!(grant(Some(Credits(3)), Some(at(50)), rules, at(5_500)), (Credits(13), at(5_050)), "one, however many went by");
-        assert_eq!(grant(Some(Credits(3)), Some(at(500)), rules, at(100)), (Credits(3), at(500)), "a clock that was put back");
     }
 }

@@ -12,16 +12,6 @@ use crate::store::mongodb::shapes;
 use crate::store::mongodb::state::{Lane, State};
 use crate::store::{StoreError, StoreResult};
 
-fn waiting_for(leased: bool, due: Timestamp, now: Timestamp) -> JobState {
-    if leased {
-        JobState::Leased
-    } else if due > now {
-        JobState::Waiting
-    } else {
-        JobState::Ready
-    }
-}
-
 impl Lane {
     fn works_on(&self, number: i64, now: Timestamp) -> bool {
         self.leased == Some(number) && self.next.is_some_and(|next| next > now)
@@ -33,7 +23,7 @@ pub(in crate::store::mongodb) fn turn_job(user: UserId, lane: &Lane, turn: &Turn
     Job {
         id: JobId::Reply(turn.id),
         kind: JobKind::Reply,
-        state: waiting_for(lane.works_on(turn.number, now), turn.due, now),
+        state: JobState::waiting_for(lane.works_on(turn.number, now), turn.due, now),
         user,
         attempts: turn.attempts,
         due: turn.due,
@@ -48,7 +38,7 @@ pub(in crate::store::mongodb) fn delivery_job(user: UserId, lane: &Lane, message
         OutboundState::Dead => JobState::Dead,
         OutboundState::Held => JobState::Waiting,
         OutboundState::Ready | OutboundState::Sending | OutboundState::Checking => {
-            waiting_for(lane.works_on(message.number, now), message.due, now)
+            JobState::waiting_for(lane.works_on(message.number, now), message.due, now)
         }
     };
     Job {

@@ -211,6 +211,37 @@ pub(super) struct Turn {
     pub(super) opened_at: Timestamp,
 }
 
+impl Turn {
+    /// A turn that nothing has happened to, due now.
+    pub(super) fn new(number: i64, id: TurnId, conversation_id: ConversationId, kind: TurnKind, now: Timestamp) -> Self {
+        Self {
+            number,
+            id,
+            conversation_id,
+            kind,
+            state: OpenState::Open,
+            due: now,
+            gather_until: None,
+            last_text_at: now,
+            texts: Vec::new(),
+            attempts: 0,
+            starts: 0,
+            answer_until: None,
+            error: None,
+            request: TurnRequest::default(),
+            route: None,
+            refusal: None,
+            over_limit: None,
+            answer: None,
+            reserved: Credits::ZERO,
+            charge: Credits::ZERO,
+            began_conversation: false,
+            steps: Vec::new(),
+            opened_at: now,
+        }
+    }
+}
+
 /// A fixed answer, as stored when its turn ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Answer {

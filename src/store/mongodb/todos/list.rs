@@ -197,18 +197,7 @@ impl TodoList {
             });
         }
         for ((item, id), _new) in items.iter().zip(&ids).zip(&standing).filter(|(_, known)| known.is_none()) {
-            let created_at = item.created_at.unwrap_or_else(|| item.completed_at.map_or(now, |completed| completed.min(now)));
-            self.write(&Todo {
-                id: *id,
-                text: item.text.clone(),
-                category: item.category.clone(),
-                priority: item.priority,
-                due: item.due,
-                parent: item.parent.and_then(|place| ids.get(place).copied()),
-                completed_at: item.completed_at,
-                created_at,
-                updated_at: item.updated_at.or(item.completed_at).unwrap_or(created_at),
-            });
+            self.write(&item.numbered(*id, &ids, now));
         }
         Ok(report)
     }

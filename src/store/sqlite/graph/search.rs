@@ -9,6 +9,7 @@ use super::super::cursor::{self, Listing, Place};
 use super::super::fault::{Fault, Outcome};
 use super::{Number, OBSERVATION, digest, entity};
 use crate::domain::graph::{Entity, fold};
+use crate::domain::graph_rank::Class;
 use crate::domain::graph_text::{query_words, rarest_tokens, rarity};
 use crate::domain::ids::UserId;
 use crate::store::{GraphFound, GraphSearch, StoreError};
@@ -20,25 +21,12 @@ const PROBE: usize = 200;
 /// Entities up to which it is cheaper to look at each than to ask the index for the next word.
 const FEW: usize = 64;
 
-/// Where a query was found, the best first. The order is part of cursors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
-    Exact,
-    Prefix,
-    Name,
-    Type,
-    Observation,
-    Words,
-}
-
 /// A row of the index that contains a word.
 pub(super) struct Hit {
     /// The id of an entity or of an observation.
     pub(super) id: i64,
     /// An entity's folded name; empty for an observation.
     pub(super) name: String,
-    /// Whether an entity's name contains it, and not its type alone.
-    pub(super) in_name: bool,
 }
 
 /// Rows of a person's index that contain a folded text, the newest first: at most `limit`, and those of `ids` only.
@@ -66,13 +54,12 @@ pub(super) fn rows(db: &Connection, ids: (i64, i64), text: &str, limit: usize) -
         };
         if is_observation(id) {
             if column(3)?.contains(text) {
-                found.push(Hit { id, name: String::new(), in_name: false });
+                found.push(Hit { id, name: String::new() });
             }
         } else {
             let name = column(1)?;
-            let in_name = name.contains(text);
-            if in_name || column(2)?.contains(text) {
-                found.push(Hit { id, name: name.to_owned(), in_name });
+            if name.contains(text) || column(2)?.contains(text) {
+                found.push(Hit { id, name: name.to_owned() });
             }
         }
     }
@@ -188,12 +175,7 @@ fn ranked(db: &Connection, number: Number, query: &str) -> Outcome<Vec<(Class, i
     let mut best: HashMap<i64, (Class, i64)> = HashMap::new();
     let hits = rows(db, (number.first(), number.last()), query, usize::MAX)?;
     for hit in hits.iter().filter(|hit| !is_observation(hit.id)) {
-        let class = match hit.in_name {
-            true if hit.name == query => Class::Exact,
-            true if hit.name.starts_with(query) => Class::Prefix,
-            true => Class::Name,
-            false => Class::Type,
-        };
+        let class = Class::in_name(query, &hit.name).unwrap_or(Class::Type);
         best.insert(hit.id, (class, hit.id));
     }
     // The newest come first, so an entity gets its newest.
@@ -222,13 +204,13 @@ pub(super) fn find(db: &Connection, user: UserId, search: &GraphSearch) -> Outco
     let Some(number) = Number::find(db, user)? else { return Ok(GraphFound::default()) };
     let ranked = ranked(db, number, &query)?;
     let after = from.map(|place| place.numbers);
-    let is_behind = |class: Class, newest: i64| after.is_none_or(|[last, before]| (class as i64, -newest) > (last, -before));
+    let is_behind = |class: Class, newest: i64| after.is_none_or(|[last, before]| (class.number(), -newest) > (last, -before));
     let mut found = GraphFound { hits: super::count(ranked.len()), ..GraphFound::default() };
     let (mut ids, mut entities) = (Vec::new(), Vec::new());
     let mut left = search.bytes;
     let mut last = None;
     for (class, newest, id) in ranked.into_iter().filter(|(class, newest, _id)| is_behind(*class, *newest)) {
-        let place = Place { numbers: [class as i64, newest], id: mark.to_vec() };
+        let place = Place { numbers: [class.number(), newest], id: mark.to_vec() };
         let full = entities.len() >= search.limit.max(1);
         let entity = if full { None } else { Some(entity(db, id, search.detail, left)?) };
         let fits = |entity: &Entity| !entity.is_cut(search.detail) && entity.json_size(search.detail) <= left;
