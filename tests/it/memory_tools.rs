@@ -6,17 +6,14 @@ use std::time::Duration;
 use scrubjay::config::sections;
 use scrubjay::domain::ids::UserId;
 use scrubjay::service::remember::Memory;
-use scrubjay::service::tools::{ToolContext, ToolOutcome, ToolSet as _};
+use scrubjay::service::tools::{ToolContext, ToolSet as _};
 use scrubjay::toolset::memory::MemoryTools;
 use serde_json::{Value, json};
 
 use crate::contract::fixture::{ANN, BOB, Fixture};
+use crate::support::tools::{ToolStage, as_listed};
 
-/// The tools over a store of their own, at a moment that stands still.
-struct Stage {
-    tools: MemoryTools,
-    fixture: Fixture,
-}
+type Stage = ToolStage<MemoryTools>;
 
 fn usual() -> sections::Memory {
     sections::Memory {
@@ -38,35 +35,6 @@ impl Stage {
     fn with(memory: &sections::Memory) -> Self {
         let fixture = Fixture::open("sqlite");
         Self { tools: MemoryTools::new(Memory::new(fixture.store.clone(), memory)), fixture }
-    }
-
-    /// Somebody with that number.
-    async fn person(&self, number: &str) -> UserId {
-        self.fixture.texted(number, "hello").await.user_id
-    }
-
-    async fn call(&self, user: UserId, name: &str, arguments: Value) -> ToolOutcome {
-        let context = ToolContext { user_id: user, conversation_id: None };
-        self.tools.call(&context, name, arguments.as_object().unwrap().clone()).await
-    }
-
-    async fn result(&self, user: UserId, name: &str, arguments: Value) -> Value {
-        let outcome = self.call(user, name, arguments.clone()).await;
-        assert!(!outcome.is_error, "{name} {arguments}: {}", outcome.text);
-        let structured = outcome.structured.unwrap();
-        assert_eq!(outcome.text, structured.to_string(), "the text is the result as compact JSON");
-        structured
-    }
-
-    async fn refusal(&self, user: UserId, name: &str, arguments: Value) -> String {
-        let outcome = self.call(user, name, arguments.clone()).await;
-        assert!(outcome.is_error && outcome.structured.is_none(), "{name} {arguments} was done: {}", outcome.text);
-        outcome.text
-    }
-
-    async fn resource(&self, user: UserId, uri: &str) -> Option<Value> {
-        let context = ToolContext { user_id: user, conversation_id: None };
-        self.tools.read_resource(&context, uri).await.unwrap()
     }
 
     /// Somebody who remembers three people and a place.
@@ -193,22 +161,10 @@ async fn results_have_the_shapes_that_clients_of_the_memory_server_know() {
 #[tokio::test]
 async fn the_list_of_tools_is_small_and_whole() {
     let stage = Stage::new();
-    let context = ToolContext { user_id: stage.person(ANN).await, conversation_id: None };
-    let definitions = stage.tools.definitions(&context).await;
-    let listed: Vec<Value> = definitions
-        .iter()
-        .map(|tool| {
-            json!({
-                "name": tool.name, "title": tool.title, "description": tool.description, "inputSchema": *tool.input_schema,
-                "outputSchema": tool.output_schema.as_deref(),
-                "annotations": {"readOnlyHint": tool.hints.read_only, "destructiveHint": tool.hints.destructive,
-                    "idempotentHint": tool.hints.idempotent, "openWorldHint": tool.hints.open_world},
-            })
-        })
-        .collect();
-    let size = Value::from(listed.clone()).to_string().len();
-    assert!(size < 16_000, "tools/list has {size} bytes");
-    let names: Vec<_> = definitions.iter().map(|tool| tool.name.as_str()).collect();
+    let listed = as_listed(&stage.tools).await["tools"].take();
+    let text = listed.to_string();
+    assert!(text.len() < 16_000, "tools/list has {} bytes", text.len());
+    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
         [
@@ -225,7 +181,6 @@ async fn the_list_of_tools_is_small_and_whole() {
             "memory_stats"
         ]
     );
-    let text = Value::from(listed.clone()).to_string();
     for noise in ["$ref", "$schema", "\"title\":{", "\"null\"", "uint", "keepNull", "aliases", "user"] {
         assert!(!text.contains(noise), "{noise} is in tools/list");
     }

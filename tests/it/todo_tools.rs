@@ -6,19 +6,16 @@ use std::time::Duration;
 use scrubjay::domain::ids::UserId;
 use scrubjay::domain::user::PreferenceChange;
 use scrubjay::service::todos::{TodoLimits, Todos};
-use scrubjay::service::tools::{ToolContext, ToolOutcome, ToolSet as _};
+use scrubjay::service::tools::{ToolContext, ToolSet as _};
 use scrubjay::store::StoreError;
 use scrubjay::toolset::todo::TodoTools;
 use serde_json::{Value, json};
 
 use crate::contract::fixture::{ANN, BOB, Fixture};
 use crate::support::chance::Chance;
+use crate::support::tools::{ToolStage, as_listed};
 
-/// The tools over a store of their own, at a moment that stands still.
-struct Stage {
-    tools: TodoTools,
-    fixture: Fixture,
-}
+type Stage = ToolStage<TodoTools>;
 
 impl Stage {
     fn at(moment: &str) -> Self {
@@ -31,37 +28,12 @@ impl Stage {
         Self { tools: TodoTools::new(todos), fixture }
     }
 
-    /// Somebody with that number.
-    async fn person(&self, number: &str) -> UserId {
-        self.fixture.texted(number, "hello").await.user_id
-    }
-
-    async fn call(&self, user: UserId, name: &str, arguments: Value) -> ToolOutcome {
-        let context = ToolContext { user_id: user, conversation_id: None };
-        self.tools.call(&context, name, arguments.as_object().unwrap().clone()).await
-    }
-
-    async fn result(&self, user: UserId, name: &str, arguments: Value) -> Value {
-        let outcome = self.call(user, name, arguments.clone()).await;
-        assert!(!outcome.is_error, "{name} {arguments}: {}", outcome.text);
-        let structured = outcome.structured.unwrap();
-        assert_eq!(outcome.text, structured.to_string(), "the text is the result as compact JSON");
-        structured
-    }
-
-    async fn refusal(&self, user: UserId, name: &str, arguments: Value) -> String {
-        let outcome = self.call(user, name, arguments.clone()).await;
-        assert!(outcome.is_error && outcome.structured.is_none(), "{name} {arguments} was done: {}", outcome.text);
-        outcome.text
-    }
-
     async fn ids(&self, user: UserId, arguments: Value) -> Vec<i64> {
         ids(&self.result(user, "todo_list", arguments).await)
     }
 
     async fn open_items(&self, user: UserId) -> Value {
-        let context = ToolContext { user_id: user, conversation_id: None };
-        self.tools.read_resource(&context, "todo://open").await.unwrap().unwrap()
+        self.resource(user, "todo://open").await.unwrap()
     }
 }
 
@@ -72,29 +44,7 @@ fn ids(items: &Value) -> Vec<i64> {
 #[tokio::test]
 async fn the_tools_as_a_model_sees_them_are_those_of_the_snapshot_and_small() {
     let stage = Stage::at("2026-11-22T12:00:00Z");
-    let context = ToolContext { user_id: UserId::from_bytes([1; 12]), conversation_id: None };
-    let tools: Vec<Value> = stage
-        .tools
-        .definitions(&context)
-        .await
-        .iter()
-        .map(|tool| {
-            json!({
-                "name": tool.name,
-                "title": tool.title,
-                "description": tool.description,
-                "inputSchema": tool.input_schema.as_ref(),
-                "outputSchema": tool.output_schema.as_deref(),
-                "annotations": {
-                    "readOnlyHint": tool.hints.read_only,
-                    "destructiveHint": tool.hints.destructive,
-                    "idempotentHint": tool.hints.idempotent,
-                    "openWorldHint": tool.hints.open_world,
-                },
-            })
-        })
-        .collect();
-    let listed = json!({ "tools": tools });
+    let listed = as_listed(&stage.tools).await;
     let bytes = listed.to_string().len();
     eprintln!("tools/list of the todo set: {bytes} bytes");
     assert!(bytes < 7 * 1024, "{bytes}");

@@ -14,6 +14,7 @@ pub(crate) mod model;
 pub(crate) mod mongo;
 pub(crate) mod process;
 mod self_test;
+pub(crate) mod tools;
 pub(crate) mod twilio;
 #[cfg(feature = "mongodb")]
 pub(crate) mod wire;
