@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::text::beginning;
+
 /// A place that answers: `openAI`, `agents`, or a configured name of 1 to 64 letters, digits, `_`, `-` or `.`.
 /// Never `external`, in any case.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,7 +45,7 @@ impl Endpoint {
         let valid =
             (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
         if !valid {
-            return Err(InvalidEndpoint::Name(name.chars().take(80).collect()));
+            return Err(InvalidEndpoint::Name(beginning(name, 80).to_owned()));
         }
         let fixed = ["openAI", "agents"].into_iter().find(|fixed| fixed.eq_ignore_ascii_case(name));
         Ok(Self(Arc::from(fixed.unwrap_or(name))))

@@ -9,6 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
 use super::ids::ConversationId;
+use super::text::beginning;
 use super::time::Timestamp;
 
 /// A text as it is stored: in Unicode's composed form.
@@ -267,7 +268,7 @@ fn length(what: &'static str, text: &str, limit: usize) -> Result<(), GraphRefus
         return Ok(());
     }
     let has = text.chars().count();
-    let beginning = || text.chars().take(40).chain(Some('…')).collect();
+    let beginning = || format!("{}…", beginning(text, 40));
     if has > limit { Err(GraphRefusal::TooLong { what, beginning: beginning(), has, limit }) } else { Ok(()) }
 }
 

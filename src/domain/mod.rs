@@ -20,6 +20,7 @@ pub mod quiet_hours;
 pub mod schedule;
 pub mod segment;
 pub mod step;
+pub mod text;
 pub mod time;
 pub mod todo;
 pub mod token;

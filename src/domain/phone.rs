@@ -11,6 +11,8 @@ use phonenumber::metadata::DATABASE;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::text::beginning;
+
 /// The most digits that E.164 allows.
 const MOST_DIGITS: usize = 15;
 /// The fewest that we take.
@@ -56,7 +58,7 @@ impl PhoneRules {
     pub fn new(region: &str, check: NumberCheck) -> Result<Self, UnknownRegion> {
         match region.to_ascii_uppercase().parse() {
             Ok(region) => Ok(Self { region, check }),
-            Err(_) => Err(UnknownRegion { region: region.chars().take(20).collect() }),
+            Err(_) => Err(UnknownRegion { region: beginning(region, 20).to_owned() }),
         }
     }
 }

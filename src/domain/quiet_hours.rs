@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::schedule::{TimeOfDay, Zone};
+use super::text::beginning;
 use super::time::Timestamp;
 
 /// From a time of day until another, over midnight where the second is the earlier: `22:00-07:00`.
@@ -46,7 +47,7 @@ impl FromStr for QuietHours {
     type Err = InvalidQuietHours;
 
     fn from_str(text: &str) -> Result<Self, InvalidQuietHours> {
-        let invalid = || InvalidQuietHours(text.chars().take(60).collect());
+        let invalid = || InvalidQuietHours(beginning(text, 60).to_owned());
         let (from, until) = text.split_once(['-', '–']).ok_or_else(invalid)?;
         let read = |time: &str| time.parse::<TimeOfDay>().map_err(|_no_time| invalid());
         let (from, until) = (read(from)?, read(until)?);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ids::UserId;
+use super::text::beginning;
 use super::time::Timestamp;
 
 /// Whom a token speaks for.
@@ -60,7 +61,7 @@ impl FromStr for Scope {
 
     fn from_str(word: &str) -> Result<Self, UnknownScope> {
         let known = Self::ALL.into_iter().find(|scope| scope.as_str() == word);
-        known.ok_or_else(|| UnknownScope(word.chars().take(40).collect()))
+        known.ok_or_else(|| UnknownScope(beginning(word, 40).to_owned()))
     }
 }
 

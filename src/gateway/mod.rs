@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::config::sections;
 use crate::domain::delivery::{DeliveryStatus, OutboundMessage, StatusReport};
 use crate::domain::message::InboundMessage;
+use crate::domain::text::beginning;
 use crate::domain::time::Timestamp;
 
 /// A webhook request as it arrived: nothing decoded, nothing changed.
@@ -304,7 +305,7 @@ pub fn explain_signature(
     body: &[u8],
 ) -> Result<String, SignatureError> {
     if name != twilio::NAME {
-        return Err(SignatureError::UnknownGateway { name: name.chars().take(40).collect() });
+        return Err(SignatureError::UnknownGateway { name: beginning(name, 40).to_owned() });
     }
     twilio::explain_signature(&settings.twilio, url, signature, body)
 }

@@ -20,6 +20,7 @@ use super::catalogue::{Catalogue, JSON, scope_of};
 use super::identity::Visitor;
 use super::prompts;
 use super::stdio::Opening;
+use crate::domain::text::beginning;
 use crate::domain::token::{Grants, Scope};
 use crate::service::tools::{ToolContext, ToolOutcome, count_call};
 use crate::service::watch::ToolState;
@@ -86,7 +87,7 @@ impl Visit {
     async fn call(&self, request: CallToolRequestParams) -> Result<ToolOutcome, ErrorData> {
         let name = request.name.as_ref();
         let Some(found) = self.catalogue.find(&self.context, name).await else {
-            return Err(ErrorData::invalid_params(format!("there is no tool {:?}; tools/list names them", short(name)), None));
+            return Err(ErrorData::invalid_params(format!("there is no tool {:?}; tools/list names them", beginning(name, 80)), None));
         };
         let scope = scope_of(found.hints);
         let outcome = if self.grants.include(scope) {
@@ -103,11 +104,6 @@ impl Visit {
         count_call(found.set.name(), name, ended);
         Ok(outcome)
     }
-}
-
-/// A name that a client sent, as far as an answer repeats it.
-fn short(name: &str) -> String {
-    name.chars().take(80).collect()
 }
 
 fn result(outcome: ToolOutcome) -> CallToolResult {
@@ -236,7 +232,7 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_request("the token of this connection lacks the scope \"read\"", None));
         }
         let Some(value) = visit.catalogue.read(&visit.context, &read.uri).await.map_err(unreadable)? else {
-            let uri = serde_json::json!({"uri": short(&read.uri)});
+            let uri = serde_json::json!({"uri": beginning(&read.uri, 80)});
             let message = "there is no such resource; resources/list and resources/templates/list name them";
             return Err(ErrorData::resource_not_found(message, Some(uri)));
         };

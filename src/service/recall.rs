@@ -15,6 +15,7 @@ use super::prompt::estimate_tokens;
 use crate::config::Config;
 use crate::domain::graph::{Entity, Relation};
 use crate::domain::message::Message;
+use crate::domain::text::beginning;
 use crate::domain::user::User;
 use crate::store::{Recollection, SharedStore, StoreResult};
 
@@ -74,7 +75,7 @@ impl Recall {
 
     async fn find(&self, user: &User, texts: &[Message]) -> StoreResult<Found> {
         let said: Vec<&str> = texts.iter().map(|text| text.text.as_str()).collect();
-        let said: String = said.join("\n").chars().take(SEARCHED).collect();
+        let said = beginning(&said.join("\n"), SEARCHED).to_owned();
         let themselves = THEMSELVES.iter().map(|name| (*name).to_owned()).chain(Some(user.name.clone())).collect();
         let (about_them, recollection) = tokio::try_join!(
             self.store.find_entities(user.id, themselves, READ_BYTES),

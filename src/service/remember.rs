@@ -5,6 +5,7 @@
 use crate::config::sections;
 use crate::domain::graph::{Detail, Fact, GraphCounts, GraphLimits, GraphRefusal, NewEntity, NewObservations, ObservationId, Relation};
 use crate::domain::ids::{ConversationId, UserId};
+use crate::domain::text::beginning;
 use crate::store::{
     Deleted, GraphFound, GraphPart, GraphRead, GraphSearch, GraphStats, Imported, MissingName, NamedObservation, Neighbourhood, Opened,
     Page, PageRequest, Recollection, RelationsWritten, SharedStore, StoreError, StoreResult, Written,
@@ -110,9 +111,8 @@ impl Memory {
     /// [`StoreError::InvalidCursor`]; [`StoreError::Unavailable`].
     pub async fn search(&self, user_id: UserId, mut search: GraphSearch) -> StoreResult<GraphFound> {
         // No observation is longer than its limit, so what is longer can only be found by its words.
-        if let Some((end, _)) = search.query.char_indices().nth(self.limits.observation_characters.max(QUERY_CHARACTERS)) {
-            search.query.truncate(end);
-        }
+        let end = beginning(&search.query, self.limits.observation_characters.max(QUERY_CHARACTERS)).len();
+        search.query.truncate(end);
         self.store.search_nodes(user_id, search).await
     }
 

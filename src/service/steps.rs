@@ -15,6 +15,7 @@ use super::toolbox::{Offer, OfferedTool};
 use super::tools::{JsonObject, ToolContext, ToolDefinition, ToolOutcome, count_call};
 use super::watch::{Show, ToolState};
 use crate::domain::step::{CallPlace, CallResult, RecordedCall, Step};
+use crate::domain::text::beginning;
 use crate::domain::turn::TurnLease;
 use crate::model::AgentTools;
 use crate::store::{SharedStore, StoreError};
@@ -95,7 +96,7 @@ impl Caller<'_> {
         let Some((tool, definition)) = found else {
             let names = self.offer.names();
             let there_are = if names.is_empty() { "there are none now".to_owned() } else { format!("there are: {names}") };
-            return Next::Tell(format!("there is no tool {:?}; {there_are}", shortened(name)));
+            return Next::Tell(format!("there is no tool {:?}; {there_are}", beginning(name, 80)));
         };
         match arguments(&recorded.call.arguments) {
             Ok(arguments) => {
@@ -190,16 +191,14 @@ fn arguments(text: &str) -> Result<JsonObject, String> {
 
 /// A result within the limit; what is cut off is said.
 fn cut(mut text: String, characters: usize) -> String {
-    let Some((end, _)) = text.char_indices().nth(characters) else { return text };
+    let end = beginning(&text, characters).len();
+    if end == text.len() {
+        return text;
+    }
     let all = text.chars().count();
     text.truncate(end);
     let _infallible = write!(text, "\n[cut: these are the first {characters} of {all} characters; ask for less or for a part]");
     text
-}
-
-/// A name that a model made up, for showing.
-fn shortened(name: &str) -> String {
-    name.chars().take(80).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::ids::UserId;
+use crate::domain::text::{beginning, shortened};
 use crate::domain::todo::{DueWithin, Priority, Todo, TodoChange, TodoFigures, TodoId, TodoState, words};
 use crate::store::{
     AddedTodo, ChangedTodo, ImportedTodo, ImportedTodos, NewTodo, Page, PageRequest, SharedStore, StoreError, StoreResult, TodoFilter,
@@ -112,10 +113,9 @@ fn listed(items: &[Todo]) -> String {
     let mut text = String::new();
     for item in items {
         let between = if text.is_empty() { "" } else { "; " };
-        let short: String = item.text.chars().take(60).collect();
-        let cut = if short.len() < item.text.len() { "…" } else { "" };
+        let short = shortened(&item.text, 60);
         let due = item.due.map(|due| format!(", due {due}")).unwrap_or_default();
-        let _infallible = write!(text, "{between}{} ({short}{cut}{due})", item.id);
+        let _infallible = write!(text, "{between}{} ({short}{due})", item.id);
     }
     text
 }
@@ -308,18 +308,23 @@ impl Todos {
                     [only] => return Ok(only.id),
                     _several => {
                         let more = found.next.is_some();
-                        return Err(TodoError::Ambiguous { state: of_state, name: brief(text), items: found.items, more });
+                        return Err(TodoError::Ambiguous {
+                            state: of_state,
+                            name: beginning(text, 80).to_owned(),
+                            items: found.items,
+                            more,
+                        });
                     }
                 }
             }
         }
         let items = self.store.list_todos(user_id, in_state(), PageRequest::first(LOOKED_AT)).await?.items;
-        let wanted = brief(&wanted);
-        let alike = |todo: Todo| (strsim::jaro_winkler(&brief(&words(&todo.text)), &wanted), todo);
+        let wanted = beginning(&wanted, 80);
+        let alike = |todo: Todo| (strsim::jaro_winkler(beginning(&words(&todo.text), 80), wanted), todo);
         let mut close: Vec<(f64, Todo)> = items.into_iter().map(alike).filter(|(alike, _)| *alike >= CLOSE).collect();
         close.sort_by(|one, other| other.0.total_cmp(&one.0));
         let close = close.into_iter().take(3).map(|(_, todo)| todo).collect();
-        Err(TodoError::NoMatch { state: of_state, name: brief(text), close })
+        Err(TodoError::NoMatch { state: of_state, name: beginning(text, 80).to_owned(), close })
     }
 
     /// The person's time zone, else the configured one. A zone that this build does not know counts as UTC.
@@ -353,10 +358,6 @@ fn category(name: Option<String>) -> Result<Option<String>, TodoError> {
         }
         _short => Ok(kept),
     }
-}
-
-fn brief(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 /// A store's "does not exist" as this item's.

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use crate::domain::text::shortened;
 use crate::domain::time::Timestamp;
 use crate::domain::todo::{Priority, TodoState};
 use crate::store::ImportedTodo;
@@ -294,9 +295,7 @@ fn moment(item: &Map<String, Value>, names: &[&'static str]) -> Result<Option<Ti
 
 /// The beginning of a value, as JSON.
 fn brief(value: &Value) -> String {
-    let text = value.to_string();
-    let short: String = text.chars().take(40).collect();
-    if short.len() < text.len() { format!("{short}…") } else { short }
+    shortened(&value.to_string(), 40).into_owned()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::schema;
+use crate::domain::text::shortened;
 use crate::service::tools::{JsonObject, ToolDefinition, ToolHints, ToolOutcome};
 
 /// Wrong arguments that one answer tells of at most.
@@ -88,7 +89,7 @@ impl ToolList {
     #[must_use]
     pub fn unknown(&self, name: &str) -> ToolOutcome {
         let names: Vec<_> = self.definitions.iter().map(|tool| tool.name.as_str()).collect();
-        ToolOutcome::error(format!("There is no tool {:?}; there are: {}.", brief(name, 64), names.join(", ")))
+        ToolOutcome::error(format!("There is no tool {:?}; there are: {}.", shortened(name, 64), names.join(", ")))
     }
 }
 
@@ -142,7 +143,7 @@ fn check_object(schema: &JsonObject, object: &mut JsonObject, place: &str, probl
             Some(Value::Object(property)) => check(property, value, &inside(name), problems),
             None if closed => {
                 let names: Vec<_> = properties.keys().map(String::as_str).collect();
-                problems.push(format!("{} is not known, valid are: {}", brief(&inside(name), 64), names.join(", ")));
+                problems.push(format!("{} is not known, valid are: {}", shortened(&inside(name), 64), names.join(", ")));
             }
             _anything => {}
         }
@@ -305,17 +306,9 @@ fn shown(value: &Value) -> String {
         Value::Bool(yes) => yes.to_string(),
         Value::Number(number) => number.to_string(),
         Value::String(text) if text.trim_start().starts_with(['[', '{']) => "JSON written as text".to_owned(),
-        Value::String(text) => format!("the text {:?}", brief(text, 40)),
+        Value::String(text) => format!("the text {:?}", shortened(text, 40)),
         Value::Array(items) => format!("a list of {}", items.len()),
         Value::Object(_) => "an object".to_owned(),
-    }
-}
-
-/// The beginning of a text.
-fn brief(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
     }
 }
 

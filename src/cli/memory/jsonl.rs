@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Graph, PlainEntity, RelationShape};
 use crate::domain::graph::{GraphLimits, NewEntity, Relation};
+use crate::domain::text::beginning;
 
 /// Problems that are told at most.
 const TOLD: usize = 20;
@@ -95,7 +96,7 @@ fn read_line(line: &str, limits: &GraphLimits) -> Result<Line, String> {
     match value.get("type").and_then(Value::as_str) {
         Some("entity" | "relation") => {}
         Some(other) => {
-            let other: String = other.chars().take(40).collect();
+            let other = beginning(&other, 40);
             return Err(format!("it is of the type {other:?}; expected are \"entity\" and \"relation\""));
         }
         None => return Err("it says no \"type\"; expected are \"entity\" and \"relation\"".to_owned()),

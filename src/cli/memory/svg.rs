@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::Graph;
 use super::drawing::counted;
+use crate::domain::text::shortened;
 
 /// Characters of a label; the tooltip has all of it.
 const LABEL: usize = 28;
@@ -168,10 +169,7 @@ fn hue(entity_type: &str) -> u32 {
 /// The beginning of a text, on one line.
 fn label(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LABEL) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    shortened(&line, LABEL).into_owned()
 }
 
 /// Text as XML has it; characters that XML cannot hold are replaced.

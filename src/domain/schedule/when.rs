@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::pattern::CronPattern;
+use crate::domain::text::beginning;
 use crate::domain::time::Timestamp;
 
 /// When a schedule runs. Times of day are meant in the schedule's zone.
@@ -301,7 +302,7 @@ impl Interval {
 
 /// As much of what was written as an error repeats.
 pub(super) fn shown(text: &str) -> String {
-    text.trim().chars().take(60).collect()
+    beginning(text.trim(), 60).to_owned()
 }
 
 impl fmt::Display for When {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
+use crate::domain::text::beginning;
 use crate::domain::time::Timestamp;
 
 /// A zone that exists, by its IANA name.
@@ -34,7 +35,7 @@ impl Zone {
         let name = name.trim();
         match TimeZone::get(name) {
             Ok(rules) => Ok(Self { name: rules.iana_name().unwrap_or(name).to_owned(), rules }),
-            Err(_unknown) => Err(UnknownZone { name: name.chars().take(80).collect(), near: near(name) }),
+            Err(_unknown) => Err(UnknownZone { name: beginning(name, 80).to_owned(), near: near(name) }),
         }
     }
 

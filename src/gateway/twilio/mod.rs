@@ -34,6 +34,7 @@ use crate::domain::delivery::{DeliveryStatus, OutboundMessage};
 use crate::domain::message::InboundMessage;
 use crate::domain::phone::PhoneRules;
 use crate::domain::segment;
+use crate::domain::text::beginning;
 use crate::domain::time::Timestamp;
 
 /// Its name in configuration, paths and stored rows.
@@ -194,7 +195,7 @@ fn described(url: &str) -> String {
         }
         None => address.to_owned(),
     };
-    let public = format!("{:?}", public.chars().take(200).collect::<String>());
+    let public = format!("{:?}", beginning(&public, 200));
     match query {
         None => public,
         Some(query) => {
@@ -311,7 +312,7 @@ impl Gateway for Twilio {
     async fn check(&self) -> Result<String, SendError> {
         // The list is what API keys may read as well.
         self.rest.list(&[("PageSize", "1")]).await?;
-        let account: String = self.account.chars().take(6).collect();
+        let account: String = beginning(&self.account, 6).to_owned();
         let advice = self.webhook_advice().await.map(|advice| format!("; {advice}")).unwrap_or_default();
         Ok(format!("Twilio answers to account {account}…{advice}"))
     }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::wire::ApiError;
+use crate::domain::text::beginning;
 use crate::gateway::SendError;
 
 /// The longest wait that a carrier may ask for.
@@ -67,14 +68,14 @@ pub(super) fn describe_cause(error: &reqwest::Error) -> String {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
-    text.chars().take(300).collect()
+    beginning(&text, 300).to_owned()
 }
 
 /// A carrier's text fit for a log: numbers masked, at most 200 characters.
 pub(super) fn without_numbers(text: &str) -> String {
     let mut shown = String::new();
     let mut digits = String::new();
-    for character in text.chars().take(200).chain(['\n']) {
+    for character in beginning(text, 200).chars().chain(['\n']) {
         if character.is_ascii_digit() {
             digits.push(character);
             continue;

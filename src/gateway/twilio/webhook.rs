@@ -5,6 +5,7 @@ use super::form::Form;
 use crate::domain::delivery::{DeliveryStatus, StatusReport};
 use crate::domain::message::{Attachment, CarrierConsent, InboundMessage};
 use crate::domain::phone::{PhoneNumber, PhoneRules, Sender};
+use crate::domain::text::beginning;
 use crate::gateway::{ParseError, WebhookEvent};
 
 /// Twilio sends at most ten files with a message.
@@ -63,7 +64,7 @@ pub(super) fn status(form: &Form<'_>) -> Result<WebhookEvent, ParseError> {
     let Some(status) = DeliveryStatus::parse(word) else {
         return Ok(WebhookEvent::Ignored { reason: "unknown-status" });
     };
-    let error_code = form.value("ErrorCode")?.filter(|code| !code.is_empty()).map(|code| code.chars().take(16).collect());
+    let error_code = form.value("ErrorCode")?.filter(|code| !code.is_empty()).map(|code| beginning(&code, 16).to_owned());
     Ok(WebhookEvent::Status(StatusReport { gateway: NAME.to_owned(), gateway_message_id, status, error_code }))
 }
 

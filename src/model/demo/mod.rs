@@ -14,6 +14,7 @@ use async_trait::async_trait;
 
 use crate::domain::ledger::Usage;
 use crate::domain::step::ToolCall;
+use crate::domain::text;
 
 use super::{Completion, CompletionRequest, DeltaSink, Model, ModelError, PromptMessage, Speaker, estimate_tokens};
 
@@ -210,7 +211,7 @@ fn name_in(text: &str) -> Option<String> {
     let end = |c: char| !(c.is_alphabetic() || matches!(c, ' ' | '\'' | '’' | '-'));
     let name = text.get(after..)?.split(end).next()?;
     let name: Vec<&str> = name.split_whitespace().take_while(|word| !["and", "but", "so"].contains(word)).take(3).collect();
-    let name: String = name.join(" ").chars().take(40).collect();
+    let name: String = text::beginning(&name.join(" "), 40).to_owned();
     (!name.is_empty()).then_some(name)
 }
 
@@ -236,7 +237,7 @@ fn recall(earlier: &[&str]) -> String {
 /// One line of at most so many characters.
 fn shortened(text: &str, characters: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= characters { line } else { line.chars().take(characters).chain(['…']).collect() }
+    text::shortened(&line, characters).into_owned()
 }
 
 /// The moment as our own system text writes it: from a weekday to the minutes.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::text::shortened;
 use crate::model::{CompletionRequest, ModelError};
 
 use super::wire::ServerError;
@@ -95,7 +96,7 @@ fn excerpt(said: &str, key: &str, request: Option<&CompletionRequest>) -> String
         let secret = (!key.is_empty() && word.contains(key)) || word.contains("sk-") || word.starts_with("Bearer");
         shown.push_str(if secret { "[key]" } else { word });
         if shown.chars().count() > SHOWN {
-            shown = shown.chars().take(SHOWN).chain(['…']).collect();
+            shown = shortened(&shown, SHOWN).into_owned();
             break;
         }
     }

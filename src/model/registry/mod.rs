@@ -12,6 +12,7 @@ use crate::domain::conversation::Choice;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::AgentId;
 use crate::domain::ledger::Prices;
+use crate::domain::text::beginning;
 use crate::domain::user::Preferences;
 
 use super::Model;
@@ -306,7 +307,7 @@ impl Models {
                 return Ok(model.to_owned());
             }
             if depth == 0 || meant == endpoint {
-                let model = model.chars().take(100).collect();
+                let model = beginning(model, 100).to_owned();
                 let error = ResolveError::UnknownModel { endpoint: endpoint.clone(), model, configured: entry.allowed.join(", ") };
                 if depth == 0 {
                     return Err(error);

@@ -16,6 +16,7 @@ use super::remind::Remind;
 use super::todos::Todos;
 use crate::domain::consent::KeptCommand;
 use crate::domain::phone::PhoneNumber;
+use crate::domain::text::beginning;
 use crate::store::{Change, SharedStore, StoreResult};
 
 /// Characters of a fact, an item or a reminder in a listing.
@@ -69,7 +70,8 @@ impl Kept {
 /// A text on one line, of at most [`BRIEF`] characters.
 fn brief(text: &str) -> String {
     let line = tame_line(text);
-    if line.chars().count() <= BRIEF { line } else { line.chars().take(BRIEF - 3).chain("...".chars()).collect() }
+    // Three dots, for the alphabet of a text has no ellipsis.
+    if line.chars().count() <= BRIEF { line } else { format!("{}...", beginning(&line, BRIEF - 3)) }
 }
 
 /// A number as people write it: `12`, `12.`, `#12`.

@@ -6,6 +6,7 @@
 pub(crate) mod plain;
 mod shapes;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -365,20 +366,9 @@ fn failed(error: StoreError) -> ToolOutcome {
     unreachable("the memory", &error).unwrap_or_else(|| ToolOutcome::error(sentence(&error.to_string())))
 }
 
-/// A part of a URI as the text that it stands for; `None` when it stands for none.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        let (high, low) = (digit(rest.next())?, digit(rest.next())?);
-        bytes.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    String::from_utf8(bytes).ok()
+/// A part of a URI as the text that it stands for; `None` when that is no text. A percent sign without two digits stands for itself.
+fn percent_decoded(part: &str) -> Option<String> {
+    percent_encoding::percent_decode_str(part).decode_utf8().ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -388,7 +378,7 @@ mod tests {
     #[test]
     fn a_name_in_a_uri_is_decoded() {
         for (text, name) in
-            [("Ada", Some("Ada")), ("Ada%20L%c3%BCbeck+", Some("Ada Lübeck+")), ("100%", None), ("%zz", None), ("%ff", None)]
+            [("Ada", Some("Ada")), ("Ada%20L%c3%BCbeck+", Some("Ada Lübeck+")), ("100%", Some("100%")), ("%zz", Some("%zz")), ("%ff", None)]
         {
             assert_eq!(percent_decoded(text).as_deref(), name, "{text}");
         }
