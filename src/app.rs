@@ -352,7 +352,7 @@ impl Toolbox {
     pub fn open(config: &Arc<Config>, clock: &Clock) -> Result<Self, store::StoreError> {
         let store = store::open(&config.storage, clock.clone())?;
         // Whoever serves looks for schedules that are made here, and sends what is run here, by the gateway that it opens first.
-        let remind = Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(config), Wakes::default());
+        let remind = Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(config), Wakes::default()).without_workers();
         let remind = Arc::new(remind.with_default_gateway(gateway::first_name(&config.gateways).map(str::to_owned)));
         let tools = toolset::all(&toolset::Parts { store: &store, clock, config, remind: &remind });
         Ok(Self { people: People::new(Arc::clone(&store)), tools, store })

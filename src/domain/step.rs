@@ -47,7 +47,7 @@ pub struct NewStep {
     pub usage: Usage,
     /// What the turn has cost the person with this step and all before it: what is charged should it end without an answer.
     pub charge: Credits,
-    /// What it asked for, in its order; at least one.
+    /// What it asked for, in its order. None for a round that gave no answer and whose calls were not taken: it has its cost.
     pub calls: Vec<ToolCall>,
 }
 

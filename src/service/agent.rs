@@ -26,6 +26,7 @@ use super::wallet::Wallet;
 use super::watch::Show;
 use crate::domain::ledger::Usage;
 use crate::domain::step::{CallResult, NewStep, Step, ToolCall};
+use crate::domain::text::beginning;
 use crate::domain::turn::LeasedTurn;
 use crate::model::{AgentTools, Completion, CompletionRequest, ModelError, PromptMessage, Resolved, Speaker, ToolStep};
 use crate::store::{SharedStore, StoreError};
@@ -111,6 +112,10 @@ impl Agent<'_> {
         let mut ids = HashSet::new();
         for step in &self.turn.steps {
             add(&mut spent, step.usage);
+            // A round that gave nothing is paid for, and the model is not told of it.
+            if step.calls.is_empty() {
+                continue;
+            }
             ids.extend(step.calls.iter().map(|recorded| recorded.call.id.clone()));
             if step.shown {
                 speech.again(&step.text);
@@ -167,6 +172,11 @@ impl Agent<'_> {
             };
             add(&mut spent, completion.usage);
             if may_miss && !completion.calls.is_empty() && !speech.end_step() {
+                // Recorded without its calls, for it has cost what it has cost, whatever becomes of the next.
+                number += 1;
+                let Completion { model, usage, .. } = completion;
+                let (text, charge, calls) = (String::new(), self.wallet.charge(spent, 0), Vec::new());
+                self.store.record_step(&self.turn.lease, NewStep { number, text, shown: false, model, usage, charge, calls }).await?;
                 in_plain_words(&mut request);
                 missed = Some(Missed::Called);
                 continue;
@@ -301,8 +311,7 @@ fn fit(steps: &mut [ToolStep], limits: &AgentTools) {
         }
         let before = result.chars().count();
         if before > OLD_RESULT * 2 {
-            let end = result.char_indices().nth(OLD_RESULT).map_or(result.len(), |(end, _)| end);
-            result.truncate(end);
+            result.truncate(beginning(result, OLD_RESULT).len());
             result.push_str(CUT_LATER);
             over = over.saturating_sub(before - result.chars().count());
         }

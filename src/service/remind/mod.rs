@@ -98,6 +98,15 @@ pub struct Wakes {
     pub deliveries: Arc<Wake>,
 }
 
+/// Who sends and answers what a run makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// This process.
+    Here,
+    /// Another one on the same store, if one runs.
+    Elsewhere,
+}
+
 /// Planned messages.
 pub struct Remind {
     store: SharedStore,
@@ -105,13 +114,14 @@ pub struct Remind {
     config: Arc<Config>,
     wakes: Wakes,
     default_gateway: Option<String>,
+    workers: Workers,
 }
 
 impl Remind {
     /// Over this store.
     #[must_use]
     pub fn new(store: SharedStore, clock: Clock, config: Arc<Config>, wakes: Wakes) -> Self {
-        Self { store, clock, config, wakes, default_gateway: None }
+        Self { store, clock, config, wakes, default_gateway: None, workers: Workers::Here }
     }
 
     /// The gateway by which people are texted who have never texted themselves.
@@ -119,6 +129,19 @@ impl Remind {
     pub fn with_default_gateway(mut self, gateway: Option<String>) -> Self {
         self.default_gateway = gateway;
         self
+    }
+
+    /// In a process that runs no workers.
+    #[must_use]
+    pub fn without_workers(mut self) -> Self {
+        self.workers = Workers::Elsewhere;
+        self
+    }
+
+    /// Who sends and answers what a run makes.
+    #[must_use]
+    pub const fn workers(&self) -> Workers {
+        self.workers
     }
 
     /// Makes a schedule; an equal one that is on is given back instead.

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use self::shapes::{CreateArguments, Created, Deleted, IdArguments, ListArguments, Listed, ModeWord, One, StatusWord, UpdateArguments};
+use self::shapes::{
+    CreateArguments, Created, Deleted, IdArguments, ListArguments, Listed, ModeWord, One, Ran, StatusWord, UpdateArguments,
+};
 pub use self::shapes::{ScheduleShape, WhenShape};
 use super::answers::{result, unreachable};
 use super::arguments::{ToolList, tool};
 use crate::domain::ids::UserId;
 use crate::domain::schedule::{Mode, Schedule, ScheduleId};
-use crate::service::remind::{ChangeAsked, Remind, RemindError, ScheduleAsked};
+use crate::service::remind::{ChangeAsked, Remind, RemindError, ScheduleAsked, Workers};
 use crate::service::tools::{JsonObject, ResourceDefinition, ToolContext, ToolDefinition, ToolHints, ToolOutcome, ToolSet};
 use crate::store::{ScheduleFilter, StoreError, StoreResult};
 
@@ -26,6 +28,10 @@ const RUN: ToolHints = ToolHints { read_only: false, destructive: false, idempot
 /// Its moment may be counted from now ("in 20 minutes"), and an equal reminder may have fired meanwhile: a repeat after a crash would
 /// be another one.
 const FROM_NOW: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
+
+/// Told where this process does not send what a run makes.
+const STORED: &str = "The run is stored. A server (`scrubjay serve`) texts or answers it: now if one is running on this store, else once one is \
+                      started.";
 
 /// The schedule tools.
 pub struct ScheduleTools {
@@ -56,7 +62,7 @@ impl ScheduleTools {
             tool::<IdArguments, One>("schedule_enable", "Turn a schedule on", "Turns a schedule on again.", ToolHints::ADD),
             tool::<IdArguments, One>("schedule_disable", "Turn a schedule off", "Keeps a schedule but runs it no more.", ToolHints::ADD),
             tool::<IdArguments, Deleted>("schedule_delete", "Delete a schedule", "Deletes a schedule for good.", ToolHints::CHANGE),
-            tool::<IdArguments, One>("schedule_run_now", "Run a schedule now", "Runs a schedule once more, now; its plan stays.", RUN),
+            tool::<IdArguments, Ran>("schedule_run_now", "Run a schedule now", "Runs a schedule once more, now; its plan stays.", RUN),
         ];
         Self { remind, tools: ToolList::new(tools) }
     }
@@ -75,7 +81,11 @@ impl ScheduleTools {
                     "schedule_get" => self.remind.get(user, id).await,
                     "schedule_enable" => self.remind.enable(user, id).await,
                     "schedule_disable" => self.remind.disable(user, id).await,
-                    "schedule_run_now" => self.remind.run_now(user, id).await,
+                    "schedule_run_now" => {
+                        let schedule = self.remind.run_now(user, id).await.map_err(|error| failure(&error, Some(id)))?;
+                        let note = (self.remind.workers() == Workers::Elsewhere).then_some(STORED);
+                        return result(&Ran { schedule: ScheduleShape::from(&schedule), note });
+                    }
                     _ => {
                         self.remind.delete(user, id).await.map_err(|error| failure(&error, Some(id)))?;
                         return result(&Deleted { deleted: id.0 });

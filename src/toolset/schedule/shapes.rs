@@ -319,6 +319,14 @@ pub(super) struct One {
 }
 
 #[derive(Serialize, JsonSchema)]
+pub(super) struct Ran {
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub(super) schedule: ScheduleShape,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<&'static str>,
+}
+
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Listed {
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub(super) schedules: Vec<ScheduleShape>,

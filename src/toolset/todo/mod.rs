@@ -15,6 +15,7 @@ use self::shapes::{
 use super::answers::{result, sentence, unreachable};
 use super::arguments::{ToolList, tool};
 use crate::domain::ids::UserId;
+use crate::domain::text::beginning;
 use crate::domain::todo::{Due, Priority, Todo, TodoChange, TodoId, TodoState};
 use crate::service::todos::{ItemName, TodoError, Todos, Wanted};
 use crate::service::tools::{JsonObject, ResourceDefinition, ToolContext, ToolDefinition, ToolHints, ToolOutcome, ToolSet};
@@ -31,6 +32,9 @@ const BY_NAME: ToolHints = ToolHints { read_only: false, destructive: false, ide
 
 /// An item that was ticked off meanwhile would be added a second time, so it is not repeated after a crash either.
 const ADDING: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
+
+/// What the person changed meanwhile would be overwritten, so it is not repeated after a crash either.
+const OVERWRITING: ToolHints = ToolHints { destructive: true, ..BY_NAME };
 
 /// The resource of open items.
 const OPEN: &str = "todo://open";
@@ -69,7 +73,7 @@ impl TodoTools {
                 "Deletes an item and its parts for good. For what is done use todo_complete.",
                 removing,
             ),
-            tool::<UpdateArguments, Changed>("todo_update", "Change a todo", "Changes the given fields of an item.", ToolHints::CHANGE),
+            tool::<UpdateArguments, Changed>("todo_update", "Change a todo", "Changes the given fields of an item.", OVERWRITING),
             tool::<ListArguments, Items>("todo_list", "List todos", "Lists the person's todo items, oldest first.", ToolHints::READ),
             tool::<SearchArguments, Items>("todo_search", "Search todos", "Finds items by words, open and completed.", ToolHints::READ),
             tool::<NoArguments, Figures>("todo_stats", "Todo figures", "Counts the person's todo items.", ToolHints::READ),
@@ -228,7 +232,7 @@ fn id(name: &str, number: i64) -> Result<TodoId, ToolOutcome> {
 
 fn due(text: &str) -> Result<Due, ToolOutcome> {
     text.parse().map_err(|error| {
-        let text: String = text.chars().take(40).collect();
+        let text = beginning(text, 40);
         ToolOutcome::error(format!("dueDate is {text:?}; {error}."))
     })
 }

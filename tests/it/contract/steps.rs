@@ -49,6 +49,9 @@ pub(super) async fn steps_come_back_as_far_as_they_were_recorded(fixture: Fixtur
     let second = step(2, vec![call("d", "add")]);
     expected.push(second.clone().recorded());
     fixture.store.record_step(&turn.lease, second).await.unwrap();
+    let without_calls = step(3, Vec::new());
+    expected.push(without_calls.clone().recorded());
+    fixture.store.record_step(&turn.lease, without_calls).await.unwrap();
     let (begun, ended) = (NOON.after(std::time::Duration::from_millis(10)), NOON.after(std::time::Duration::from_millis(20)));
     let calls = &mut expected[0].calls;
     calls[0].begun_at = Some(begun);

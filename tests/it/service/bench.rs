@@ -184,6 +184,11 @@ impl Bench {
         self.carrier.sent.lock().unwrap().clone()
     }
 
+    /// After how many attempts a job is given up.
+    pub(super) fn attempts(&self) -> u32 {
+        self.config.worker.attempts
+    }
+
     pub(super) async fn balance(&self, from: &str) -> Option<Credits> {
         self.app.people.get(&UserName::Phone(number(from))).await.unwrap().balance
     }

@@ -1,10 +1,18 @@
 //! A long conversation with the offline model, whose window holds little.
 
+use std::time::Duration;
+
+use scrubjay::domain::endpoint::Endpoint;
 use scrubjay::domain::ledger::Credits;
+use scrubjay::lifecycle::Stop;
 use scrubjay::service::people::UserName;
 use scrubjay::store::{PageRequest, Summary};
 
 use super::bench::{ADA, BEA, Bench, bench, number};
+use crate::support::eventually;
+use crate::support::model::{Asked, ModelServer, Reaction};
+
+const SOON: Duration = Duration::from_secs(30);
 
 async fn summary(bench: &Bench, of: &str) -> Option<Summary> {
     let user = bench.app.people.get(&UserName::Phone(number(of))).await.unwrap();
@@ -86,4 +94,57 @@ async fn a_summary_is_paid_for_by_whom_it_serves_and_not_made_on_credit() {
     // More than there is, though the turns themselves can be paid for.
     let (_, poor, _) = talk(true, 10_000).await;
     assert_eq!(poor, None, "a summary was made on credit");
+}
+
+/// More people than summaries are made at the same time.
+const TALKERS: usize = 6;
+
+#[tokio::test]
+async fn what_is_begun_or_waits_at_a_stop_is_made_by_the_next_run_and_once() {
+    let model = ModelServer::start().await;
+    let bench = bench(|config| {
+        config.conversations.history_messages = 4;
+        config.summary.messages = 4;
+        config.endpoints.default = Endpoint::parse("openAI").unwrap();
+        let endpoint = config.endpoints.named.get_mut("openAI").unwrap();
+        (endpoint.base_url, endpoint.default_model) = (model.base_url(), "test-model".to_owned());
+    })
+    .await;
+    let is_summary = |asked: &Asked| asked.messages[0].content.starts_with("You summarise");
+    model.script(move |asked| if is_summary(asked) { Reaction::Stall } else { Reaction::Echo });
+    let people: Vec<String> = (0..TALKERS).map(|person| format!("+1555010{:04}", 100 + person)).collect();
+
+    // The model is asked for some summaries and does not answer; others wait for that.
+    let stop = Stop::default();
+    let talk = async {
+        for round in 1..=4 {
+            for person in &people {
+                bench.text(person, &format!("text {round}")).await;
+            }
+            eventually("every answer", SOON, || async { (bench.sent().len() == round * TALKERS).then_some(()) }).await;
+        }
+        eventually("summaries in the making", SOON, || async { (model.held() > 0).then_some(()) }).await;
+        assert!(model.held() < TALKERS, "none of them waits");
+        stop.drain.cancel();
+    };
+    tokio::join!(bench.app.run_workers(&stop), talk);
+    let begun = model.asked().iter().filter(|asked| is_summary(asked)).count();
+    let left = bench.store.list_lapsed_summaries(1, 100).await.unwrap();
+    assert_eq!(left.len(), TALKERS, "each is left to others, and none of these attempts counts: {left:?}");
+
+    // Nobody texts: the next run finds them.
+    model.script(move |asked| if is_summary(asked) { Reaction::Say("SUMMARY".to_owned()) } else { Reaction::Echo });
+    let (stop, all) = (Stop::default(), || async {
+        for person in &people {
+            summary(&bench, person).await.filter(|summary| summary.text == "SUMMARY")?;
+        }
+        Some(())
+    });
+    let wait = async {
+        eventually("all summaries", SOON, all).await;
+        stop.drain.cancel();
+    };
+    tokio::join!(bench.app.run_workers(&stop), wait);
+    assert_eq!(model.asked().iter().filter(|asked| is_summary(asked)).count(), begun + TALKERS, "each was asked for once more");
+    assert_eq!(bench.store.list_lapsed_summaries(u32::MAX, 100).await.unwrap(), []);
 }

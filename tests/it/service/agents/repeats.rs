@@ -113,6 +113,17 @@ async fn an_item_that_was_ticked_off_meanwhile_is_not_added_again() {
 }
 
 #[tokio::test]
+async fn an_item_that_the_person_changed_meanwhile_is_not_changed_back() {
+    let (stage, ada) = ours().await;
+    let made = given(&stage, &ada, "todo_add", json!({"text": "milk"})).await;
+    crash_behind(&stage, &ada, "todo_update", json!({"id": made["todo"]["id"], "text": "oat milk", "priority": "high"})).await;
+    given(&stage, &ada, "todo_update", json!({"id": made["todo"]["id"], "text": "soy milk", "priority": "low"})).await;
+    let before = given(&stage, &ada, "todo_list", json!({})).await;
+    assert!(told_after(&stage, DOWN).await.starts_with(NOT_SURE));
+    assert_eq!(given(&stage, &ada, "todo_list", json!({})).await, before);
+}
+
+#[tokio::test]
 async fn who_deletes_again_reads_that_the_first_time_may_have_done_it() {
     let (stage, ada) = ours().await;
     given(&stage, &ada, "create_entities", json!({"entities": [{"name": "Ada", "entityType": "person", "observations": []}]})).await;
