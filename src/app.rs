@@ -184,7 +184,7 @@ impl App {
         let poll = Duration::from_millis(config.worker.poll_ms);
         let reply_max_age = Duration::from_secs(u64::from(config.worker.reply_max_age_hours) * 3600);
         let turn_work = TurnWork { store: Arc::clone(&store), owner: owner.clone(), replier };
-        let delivery_work = DeliveryWork { store: Arc::clone(&store), owner: owner.clone(), deliverer };
+        let delivery_work = DeliveryWork { store: Arc::clone(&store), owner: owner.clone(), deliverer, clock: clock.clone() };
         Ok(Self {
             people: People::new(Arc::clone(&store)),
             conversations: Conversations::new(Arc::clone(&store)),

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::domain::delivery::OutboundMessage;
 use crate::domain::time::Timestamp;
 use crate::gateway::{Gateways, Lookup, SendError, Sent};
-use crate::store::{DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, SharedStore, StoreError};
+use crate::store::{DeliveryOutcome, DeliveryWork, LEASE, LeasedDelivery, Looked, RENEW, SharedStore, StoreError};
 
 /// How long sending rests when the carrier refuses our account.
 const STOPPED_WAIT: Duration = Duration::from_mins(1);
@@ -21,6 +21,9 @@ const CLOCK_SLACK: Duration = Duration::from_mins(2);
 
 /// How long past its end a message that was perhaps sent is still looked up at a carrier that does not answer.
 const GIVE_UP_LOOKING: Duration = Duration::from_hours(24);
+
+/// For how long after its lease was asked for a message is handed to the carrier. A lease holds longer than this.
+const FRESH: Duration = LEASE.saturating_sub(RENEW);
 
 /// Delivers messages.
 pub struct Deliverer {
@@ -83,17 +86,28 @@ impl Deliverer {
         }
     }
 
-    /// Gives a delivery back that was leased but not begun, because of a stop.
+    /// Gives a delivery back that was leased but not begun.
     pub async fn give_back(&self, delivery: &LeasedDelivery) {
-        if let Err(error) = self.store.release_delivery(&delivery.lease).await {
-            tracing::warn!(outbound = %delivery.message.id, %error, "a delivery could not be given back; it is looked up when its lease runs out");
+        match self.store.release_delivery(&delivery.lease).await {
+            Ok(()) => {}
+            Err(StoreError::LeaseLost) => {
+                tracing::warn!(outbound = %delivery.message.id, "the lease was lost before the message was handed to the carrier; another process has it");
+            }
+            Err(error) => {
+                tracing::warn!(outbound = %delivery.message.id, %error, "a delivery could not be given back; it is looked up when its lease runs out");
+            }
         }
     }
 
-    /// Makes the attempt and records how it went.
+    /// Makes the attempt and records how it went. `asked_at` is when the lease was asked for: where that is long ago, this process stood
+    /// still (stopped, or its machine asleep), another may be sending the message by now, and it is given back instead.
     ///
     /// Not to be cut off from outside: a request that was begun is always recorded, and has its own time limit.
-    pub async fn deliver(&self, delivery: LeasedDelivery) {
+    pub async fn deliver(&self, delivery: LeasedDelivery, asked_at: Timestamp) {
+        if self.clock.now().since(asked_at) >= FRESH {
+            self.give_back(&delivery).await;
+            return;
+        }
         let message = &delivery.message;
         let outcome = match self.gateways.find(&message.route.gateway) {
             None => DeliveryOutcome::Dead { error: format!("gateway {:?} is not open; configure it, then replay", message.route.gateway) },

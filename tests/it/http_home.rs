@@ -1,4 +1,4 @@
-//! The real router over the real services and a real `SQLite` store, in this process: what the tests of the doors knock at.
+//! The real router over the real services and a real store, in this process: what the tests of the doors knock at.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
+use crate::backends::Ground;
 use crate::support::home::API_KEY;
 use crate::support::twilio::{ACCOUNT_SID, AUTH_TOKEN, OUR_NUMBER, PUBLIC_URL};
 
@@ -38,6 +39,8 @@ pub(crate) struct Doors {
     router: Router,
     workers: Option<JoinHandle<()>>,
     _folder: TempDir,
+    /// Goes away last.
+    _ground: Ground,
 }
 
 /// A whole answer.
@@ -80,7 +83,12 @@ pub(crate) fn read_events(text: &str) -> Vec<(String, Value)> {
 impl Doors {
     /// Opens with workers running.
     pub(crate) async fn open(settings: &str) -> Self {
-        let mut doors = Self::open_idle(settings).await;
+        Self::open_on(Ground::new("sqlite"), settings).await
+    }
+
+    /// The same on a backend.
+    pub(crate) async fn open_on(ground: Ground, settings: &str) -> Self {
+        let mut doors = Self::open_idle_on(ground, settings).await;
         let (app, stop) = (Arc::clone(&doors.app), doors.stop.clone());
         doors.workers = Some(tokio::spawn(async move { app.run_workers(&stop).await }));
         doors
@@ -88,6 +96,11 @@ impl Doors {
 
     /// Opens without workers: what is stored stays unanswered.
     pub(crate) async fn open_idle(settings: &str) -> Self {
+        Self::open_idle_on(Ground::new("sqlite"), settings).await
+    }
+
+    /// The same on a backend.
+    pub(crate) async fn open_idle_on(ground: Ground, settings: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = TempDir::with_prefix("scrubjay-doors-").unwrap();
         let mut table: toml::Table = toml::from_str(&format!(
@@ -118,11 +131,12 @@ impl Doors {
             section.retain(|_, value| value.as_str() != Some(ABSENT));
         }
         merge(&mut table, toml::Table::from_iter([("storage".to_owned(), toml::Table::from_iter([("path".to_owned(), path)]).into())]));
+        merge(&mut table, toml::from_str(&ground.lines()).unwrap());
         let config = Config::from_toml(&toml::to_string(&table).unwrap()).unwrap();
         let app = Arc::new(App::open(config, Clock::system()).await.unwrap());
         let stop = Stop::default();
         let router = app.router(None, stop.clone()).unwrap();
-        Self { app, stop, router, workers: None, _folder: folder }
+        Self { app, stop, router, workers: None, _folder: folder, _ground: ground }
     }
 
     /// The router itself, for a test that serves it on a socket.

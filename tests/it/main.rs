@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, and what it measured is printed"
 )]
 
+#[macro_use]
+mod backends;
 mod cli;
 mod contract;
 mod e2e;

@@ -59,6 +59,10 @@ pub(super) async fn connect(settings: &MongoDb) -> StoreResult<Connection> {
 /// The protocol's version of MongoDB 8.0.
 const WIRE_OF_8_0: i32 = 25;
 
+/// How often the driver asks whether the server is there. It has no limit for an answer: what was asked of a server that says nothing
+/// any more ends when that question has had no answer for the time of connecting. So a sender is told within some 12 s.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
 /// The driver's own limits come first: their errors say more than that time is up.
 const GRACE: Duration = Duration::from_millis(250);
 
@@ -77,6 +81,7 @@ async fn options(settings: &MongoDb) -> StoreResult<ClientOptions> {
     options.app_name.get_or_insert_with(|| "scrubjay".to_owned());
     options.server_selection_timeout.get_or_insert(limit);
     options.connect_timeout.get_or_insert(limit);
+    options.heartbeat_freq.get_or_insert(HEARTBEAT);
     options.max_pool_size.get_or_insert(settings.connections);
     options.retry_writes = Some(true);
     options.retry_reads = Some(true);
@@ -185,12 +190,14 @@ mod tests {
         let plain = settings("mongodb://localhost/", "");
         let found = options(&plain).await.unwrap();
         assert_eq!((found.max_pool_size, found.server_selection_timeout), (Some(7), Some(Duration::from_secs(1))));
-        let written = "mongodb://localhost/chat?w=0&journal=false&retryWrites=false&maxPoolSize=3&serverSelectionTimeoutMS=9";
+        assert_eq!(found.heartbeat_freq, Some(HEARTBEAT));
+        let written = "mongodb://localhost/chat?w=0&journal=false&retryWrites=false&maxPoolSize=3&serverSelectionTimeoutMS=9&heartbeatFrequencyMS=700";
         let written = settings(written, "");
         let found = options(&written).await.unwrap();
         let concern = found.write_concern.clone().unwrap();
         assert_eq!((concern.w, concern.journal, found.retry_writes), (Some(Acknowledgment::Majority), Some(true), Some(true)));
         assert_eq!((found.max_pool_size, found.server_selection_timeout), (Some(3), Some(Duration::from_millis(9))));
+        assert_eq!(found.heartbeat_freq, Some(Duration::from_millis(700)));
     }
 
     #[tokio::test]

@@ -31,6 +31,7 @@
 
 mod apply;
 mod changes;
+mod clocks;
 mod connect;
 mod conversations;
 mod fault;
@@ -65,12 +66,10 @@ mod unit;
 mod upkeep;
 mod words;
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-
 use mongodb::bson::{Bson, Document};
 use mongodb::{Client, Collection, Database};
 
+use self::clocks::Ahead;
 use self::graph::Shelf;
 use self::head::Heads;
 use self::names::{Names, Place};
@@ -78,7 +77,6 @@ use self::open::Host;
 use self::queues::Queues;
 use self::upkeep::Checks;
 use crate::clock::Clock;
-use crate::domain::time::Timestamp;
 use crate::store::holds::Holds;
 
 /// A store in a MongoDB database.
@@ -90,8 +88,8 @@ pub(super) struct MongoStore {
     names: Names,
     /// The server takes writes of several collections in one command (8.0 and later).
     writes_across: bool,
-    /// How far the server's clock is ahead of this machine's, in milliseconds: leases of several hosts are timed by one clock.
-    ahead: AtomicI64,
+    /// How far the server's clock is ahead of this machine's.
+    ahead: Ahead,
     heads: Heads,
     queues: Queues,
     phone_queues: Queues,
@@ -112,7 +110,7 @@ impl MongoStore {
             db,
             names,
             writes_across,
-            ahead: AtomicI64::new(0),
+            ahead: Ahead::default(),
             heads: Heads::default(),
             queues: Queues::new(),
             phone_queues: Queues::new(),
@@ -120,15 +118,6 @@ impl MongoStore {
             graphs: Shelf::default(),
             held_schedules: Holds::default(),
             host: None,
-        }
-    }
-
-    /// The present moment, by the server's clock.
-    fn now(&self) -> Timestamp {
-        let now = self.clock.now();
-        match self.ahead.load(Ordering::Relaxed) {
-            ahead if ahead >= 0 => now.after(Duration::from_millis(ahead.unsigned_abs())),
-            behind => now.before(Duration::from_millis(behind.unsigned_abs())),
         }
     }
 

@@ -10,12 +10,13 @@ use mongodb::bson::{Document, doc};
 
 use super::MongoStore;
 use super::fault;
+use super::fields::object_id;
 use super::head::Head;
 use super::names::Place;
 use super::shapes::{self, PastTurn};
 use super::state::credits::Everybody;
 use super::state::words::{OpenState, TurnKind};
-use super::unit::{Apply, Unit};
+use super::unit::{Apply, Unit, staged_part};
 use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
 use crate::domain::ledger::Credits;
 use crate::domain::message::Message;
@@ -81,7 +82,18 @@ impl Turns for MongoStore {
     }
 
     async fn list_finished_turns(&self, user_id: UserId, after_event: i64, limit: usize) -> StoreResult<Vec<FinishedTurn>> {
-        self.settle(user_id).await?;
+        // Whoever looks on asks every second: where nothing has ended since, one look at the head is all.
+        let heads = self.collection(Place::Heads);
+        let mut part = staged_part();
+        part.insert("state.latestEvent", 1);
+        let Some(head) = heads.find_one(doc! { "_id": object_id(user_id) }).projection(part).await.map_err(fault::unavailable)? else {
+            return Ok(Vec::new());
+        };
+        let newest = head.get_document("state").and_then(|state| state.get_i64("latestEvent"));
+        if newest.is_ok_and(|newest| newest <= after_event) {
+            return Ok(Vec::new());
+        }
+        self.settle_found(user_id, &head).await?;
         let wanted = doc! { "user": user_id.to_string(), "event": { "$gt": after_event } };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let collection = self.collection(Place::Turns);

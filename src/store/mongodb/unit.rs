@@ -68,6 +68,11 @@ pub(super) struct Attempts<'a> {
     _queue: OwnedMutexGuard<()>,
 }
 
+/// The part of a head by which what is staged can be applied.
+pub(super) fn staged_part() -> Document {
+    doc! { "version": 1, "pending": 1, "parts": 1 }
+}
+
 impl Attempts<'_> {
     /// Loads the person's head, with everything applied that was staged for it, for a unit that reads other collections too.
     ///
@@ -240,15 +245,21 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub(super) async fn settle(&self, user_id: UserId) -> StoreResult<()> {
-        let collection = self.collection(Place::Heads);
-        let wanted = doc! { "version": 1, "pending": 1, "parts": 1 };
-        let found = collection.find_one(doc! { "_id": object_id(user_id) }).projection(wanted).await.map_err(fault::unavailable)?;
-        let Some(document) = found else { return Ok(()) };
-        let pending = Head::pending_from(collection.name(), &document)?;
+        let found = self.collection(Place::Heads).find_one(doc! { "_id": object_id(user_id) }).projection(staged_part()).await;
+        match found.map_err(fault::unavailable)? {
+            Some(document) => self.settle_found(user_id, &document).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Applies what a head has staged, of which [`staged_part`] was read.
+    pub(super) async fn settle_found(&self, user_id: UserId, document: &Document) -> StoreResult<()> {
+        let collection = self.names.of(Place::Heads);
+        let pending = Head::pending_from(&collection, document)?;
         if pending.is_empty() {
             return Ok(());
         }
-        let version = super::fields::Fields::new(collection.name(), &document).number("version")?;
+        let version = super::fields::Fields::new(&collection, document).number("version")?;
         self.apply(user_id, version, &pending).await
     }
 

@@ -1,11 +1,10 @@
 //! What concerns the store as a whole: whether it answers, figures, marks, and the leases of a process.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use mongodb::bson::{Bson, Document, doc};
 use tokio::sync::Mutex;
 
@@ -110,8 +109,17 @@ impl Upkeep for MongoStore {
     }
 
     async fn renew_leases(&self, owner: &Owner, held: &[HeldLease]) -> StoreResult<usize> {
-        let renewed = try_join_all(held.iter().map(|lease| self.renew_lease(owner, *lease))).await?;
-        Ok(renewed.into_iter().filter(|renewed| *renewed).count())
+        self.compare_clocks_again().await;
+        // Each on its own: one that fails must not let the others run out.
+        let mut renewed = 0;
+        let mut failed = None;
+        for outcome in join_all(held.iter().map(|lease| self.renew_lease(owner, *lease))).await {
+            match outcome {
+                Ok(holds) => renewed += usize::from(holds),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(renewed), Err)
     }
 
     async fn erase_left_over(&self, _rows: usize) -> StoreResult<bool> {
@@ -125,22 +133,6 @@ impl Upkeep for MongoStore {
 }
 
 impl MongoStore {
-    /// Compares the server's clock with this machine's, so that leases of several hosts are timed by one clock. Half of the way
-    /// there and back is counted as the way back.
-    pub(super) async fn compare_clocks(&self) -> StoreResult<()> {
-        if self.clock.stands_still() {
-            return Ok(());
-        }
-        let asked = self.clock.now();
-        let hello = self.db.run_command(doc! { "hello": 1 }).await.map_err(fault::unavailable)?;
-        let answered = self.clock.now();
-        if let Some(theirs) = Fields::new("hello", &hello).find_moment("localTime")? {
-            let ours = asked.after(answered.since(asked) / 2);
-            self.ahead.store(theirs.as_millis() - ours.as_millis(), Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
     async fn write_check(&self) -> StoreResult<()> {
         self.compare_clocks().await?;
         let checked = doc! { "$set": { "checkedAt": date(self.clock.now()) } };

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "mongodb")]
+use scrubjay::domain::message::Message;
+#[cfg(feature = "mongodb")]
+use scrubjay::store::{MessageFilter, PageRequest, SharedStore};
 use serde_json::Value;
 
 use crate::support::home::Home;
@@ -53,6 +57,31 @@ impl Books {
                 text: text(message, "text").to_owned(),
             };
             people.get_mut(owner).unwrap().push(messages.iter().map(entry).collect());
+        }
+        Self { people, counts }
+    }
+
+    /// The same, read through the port by a process beside the programs.
+    #[cfg(feature = "mongodb")]
+    pub(super) async fn of(store: &SharedStore) -> Self {
+        const ALL: usize = 1_000;
+        let (mut people, mut counts) = (BTreeMap::new(), BTreeMap::new());
+        for user in store.list_users(PageRequest::first(ALL)).await.unwrap().items {
+            let number = user.phone.as_ref().unwrap().as_str().to_owned();
+            let mut conversations = Vec::new();
+            for conversation in store.list_conversations(user.id, PageRequest::first(ALL)).await.unwrap().items {
+                let filter = MessageFilter { conversation_id: Some(conversation.id), search: None };
+                let messages = store.list_messages(user.id, filter, PageRequest::first(ALL)).await.unwrap().items;
+                let entry = |message: Message| Entry {
+                    id: message.id.to_string(),
+                    parent: message.parent_id.map(|id| id.to_string()).unwrap_or_default(),
+                    role: message.role.as_str().to_owned(),
+                    text: message.text,
+                };
+                conversations.push(messages.into_iter().map(entry).collect());
+            }
+            assert!(people.insert(number.clone(), conversations).is_none(), "two people have the number {number}");
+            counts.insert(number, user.message_count);
         }
         Self { people, counts }
     }

@@ -1,5 +1,5 @@
-//! Nothing lost, nothing twice: five hundred texts from fifty numbers, while the program is killed and restarted, the
-//! carrier and the model misbehave, and senders repeat themselves until they are acknowledged.
+//! Nothing lost, nothing twice: hundreds of texts from fifty numbers (fewer on MongoDB), while the program is killed and restarted,
+//! the carrier and the model misbehave, and senders repeat themselves until they are acknowledged.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::books::{Books, assert_one_chain, said};
 use super::{Stage, number};
+use crate::backends::Ground;
 use crate::support::carrier::{Reaction as CarrierReaction, Taken};
 use crate::support::chance::Chance;
 use crate::support::home::Home;
@@ -17,9 +18,24 @@ use crate::support::model::{Asked, Reaction as ModelReaction};
 use crate::support::process::Product;
 use crate::support::twilio::{Text, Twilio};
 
-const PEOPLE: usize = 50;
-const TEXTS_EACH: usize = 10;
-const KILLS: usize = 20;
+/// How much of it.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    people: usize,
+    texts_each: usize,
+    kills: usize,
+}
+
+impl Size {
+    fn on(ground: &Ground) -> Self {
+        Self { people: ground.size(50, 12), texts_each: ground.size(10, 5), kills: ground.size(20, 10) }
+    }
+
+    const fn texts(self) -> usize {
+        self.people * self.texts_each
+    }
+}
+
 /// From the last acknowledgement to the last job's end; a quiet machine needs seconds.
 const SETTLE_LIMIT: Duration = Duration::from_mins(2);
 
@@ -63,13 +79,13 @@ struct Whereabouts {
     unfinished: AtomicUsize,
 }
 
-/// One person's phone: its texts in order, each repeated until acknowledged, now and then once more after that. Text `i`
-/// waits for kill `2 i`, so that texts are under way at every kill.
-async fn phone(person: usize, whereabouts: Arc<Whereabouts>, chance: Chance) -> u32 {
+/// One person's phone: its texts in order, each repeated until acknowledged, now and then once more after that. Each text waits
+/// for its share of the kills, so that texts are under way at every kill.
+async fn phone(person: usize, size: Size, whereabouts: Arc<Whereabouts>, chance: Chance) -> u32 {
     let twilio = Twilio::new();
     let mut attempts = 0;
-    for index in 0..TEXTS_EACH {
-        while whereabouts.kills.load(Ordering::SeqCst) < index * KILLS / TEXTS_EACH {
+    for index in 0..size.texts_each {
+        while whereabouts.kills.load(Ordering::SeqCst) < index * size.kills / size.texts_each {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         tokio::time::sleep(Duration::from_millis(chance.between(0, 400))).await;
@@ -102,7 +118,7 @@ async fn acknowledged(twilio: &Twilio, whereabouts: &Whereabouts, text: &Text) -
 }
 
 /// Starts, lets live for a moment, kills, and begins again; now and then the kill comes before the program is ready.
-async fn kill_and_restart(home: &Home, whereabouts: &Whereabouts, chance: &Chance) -> Product {
+async fn kill_and_restart(home: &Home, size: Size, whereabouts: &Whereabouts, chance: &Chance) -> Product {
     loop {
         if chance.percent(15) {
             Product::start_and_kill_within(home, Duration::from_millis(chance.between(5, 150))).await;
@@ -110,7 +126,7 @@ async fn kill_and_restart(home: &Home, whereabouts: &Whereabouts, chance: &Chanc
         }
         let product = home.serve().await;
         *whereabouts.address.lock().unwrap() = Some(product.address);
-        if whereabouts.kills.load(Ordering::SeqCst) >= KILLS && whereabouts.unfinished.load(Ordering::SeqCst) == 0 {
+        if whereabouts.kills.load(Ordering::SeqCst) >= size.kills && whereabouts.unfinished.load(Ordering::SeqCst) == 0 {
             return product;
         }
         tokio::time::sleep(Duration::from_millis(chance.between(30, 600))).await;
@@ -121,22 +137,14 @@ async fn kill_and_restart(home: &Home, whereabouts: &Whereabouts, chance: &Chanc
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn five_hundred_texts_survive_twenty_kills_and_each_is_answered_once_and_in_order() {
-    survive_kills("sqlite").await;
-}
+on_every_backend!(texts_survive_kills_and_each_is_answered_once_and_in_order);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn five_hundred_texts_survive_twenty_kills_in_json_files() {
-    survive_kills("json").await;
-}
-
-async fn survive_kills(backend: &'static str) {
+async fn texts_survive_kills_and_each_is_answered_once_and_in_order(ground: Ground) {
     let chance = Chance::new();
     eprintln!("seed {}", chance.seed());
-    let stage = Stage::with(|settings| {
+    let size = Size::on(&ground);
+    let stage = Stage::on_with(ground, |settings| {
         settings
-            .set("storage.backend", backend)
             .set("endpoints.openAI.first_token_seconds", 1)
             .set("endpoints.openAI.idle_seconds", 1)
             .set("gateways.twilio.timeout_seconds", 1)
@@ -147,35 +155,35 @@ async fn survive_kills(backend: &'static str) {
     stage.carrier.script(move |_| carrier_reaction(&of_carrier));
     stage.carrier.listing_script(move || of_listing.percent(10).then_some(500));
 
-    let whereabouts = Arc::new(Whereabouts { unfinished: AtomicUsize::new(PEOPLE), ..Whereabouts::default() });
-    let phones: Vec<_> = (0..PEOPLE).map(|person| tokio::spawn(phone(person, Arc::clone(&whereabouts), chance.clone()))).collect();
+    let whereabouts = Arc::new(Whereabouts { unfinished: AtomicUsize::new(size.people), ..Whereabouts::default() });
+    let phones: Vec<_> = (0..size.people).map(|person| tokio::spawn(phone(person, size, Arc::clone(&whereabouts), chance.clone()))).collect();
     let begun = Instant::now();
-    let product = kill_and_restart(&stage.home, &whereabouts, &chance).await;
+    let product = kill_and_restart(&stage.home, size, &whereabouts, &chance).await;
     let mut attempts = 0;
     for phone in phones {
         attempts += phone.await.unwrap();
     }
     let kills = whereabouts.kills.load(Ordering::SeqCst);
-    assert!(kills >= KILLS);
-    eprintln!("{} texts acknowledged after {attempts} attempts and {kills} kills in {:?}", PEOPLE * TEXTS_EACH, begun.elapsed());
+    assert!(kills >= size.kills);
+    eprintln!("{} texts acknowledged after {attempts} attempts and {kills} kills in {:?}", size.texts(), begun.elapsed());
     stage.no_job_left(SETTLE_LIMIT).await;
     eprintln!("no job left after {:?}", begun.elapsed());
 
-    assert_carrier_has_each_reply_in_order(&stage);
-    assert_prompts_hold_what_was_said_before(&stage);
-    assert_stored_once(&Books::read(&stage.home).await);
+    assert_carrier_has_each_reply_in_order(&stage, size);
+    assert_prompts_hold_what_was_said_before(&stage, size);
+    assert_stored_once(&Books::read(&stage.home).await, size);
     product.stop().await;
 }
 
 /// Each reply at the carrier once, in order. A reply may be there twice only where the carrier took the first and the
 /// program could not know: then it must have been told nothing. Such cases are counted and printed.
-fn assert_carrier_has_each_reply_in_order(stage: &Stage) {
+fn assert_carrier_has_each_reply_in_order(stage: &Stage, size: Size) {
     let sent = stage.carrier.sent();
     let untold = sent.iter().filter(|record| record.taken == Taken::Untold).count();
     let mut twice = 0;
-    for person in 0..PEOPLE {
+    for person in 0..size.people {
         let records: Vec<_> = sent.iter().filter(|record| record.to == number(person)).collect();
-        let mut expected = (0..TEXTS_EACH).map(|index| reply(person, index));
+        let mut expected = (0..size.texts_each).map(|index| reply(person, index));
         let mut last: Option<(&str, Taken)> = None;
         for record in records {
             if let Some((body, taken)) = last
@@ -197,7 +205,7 @@ fn assert_carrier_has_each_reply_in_order(stage: &Stage) {
 }
 
 /// A prompt holds the earlier turns of its person, whole and in order, and its own text, never a later one.
-fn assert_prompts_hold_what_was_said_before(stage: &Stage) {
+fn assert_prompts_hold_what_was_said_before(stage: &Stage, size: Size) {
     let asked = stage.model.asked();
     let mut asked_about: BTreeMap<String, usize> = BTreeMap::new();
     for prompt in &asked {
@@ -217,18 +225,18 @@ fn assert_prompts_hold_what_was_said_before(stage: &Stage) {
         assert_eq!(dialogue, expected);
         *asked_about.entry(newest[0].to_owned()).or_default() += 1;
     }
-    assert_eq!(asked_about.len(), PEOPLE * TEXTS_EACH);
+    assert_eq!(asked_about.len(), size.texts());
     eprintln!("model: {} requests for {} texts", asked.len(), asked_about.len());
 }
 
-fn assert_stored_once(books: &Books) {
-    assert_eq!(books.people.len(), PEOPLE);
-    for person in 0..PEOPLE {
-        assert_eq!(books.counts[&number(person)], i64::try_from(TEXTS_EACH).unwrap(), "person {person}: texts counted");
+fn assert_stored_once(books: &Books, size: Size) {
+    assert_eq!(books.people.len(), size.people);
+    for person in 0..size.people {
+        assert_eq!(books.counts[&number(person)], i64::try_from(size.texts_each).unwrap(), "person {person}: texts counted");
         let entries = books.only(&number(person));
         assert_one_chain(entries);
         let expected: Vec<(&str, String)> =
-            (0..TEXTS_EACH).flat_map(|index| [("external", words(person, index)), ("assistant", reply(person, index))]).collect();
+            (0..size.texts_each).flat_map(|index| [("external", words(person, index)), ("assistant", reply(person, index))]).collect();
         let expected: Vec<(&str, &str)> = expected.iter().map(|(role, text)| (*role, text.as_str())).collect();
         assert_eq!(said(entries), expected, "person {person}");
     }

@@ -6,23 +6,26 @@ use reqwest::StatusCode;
 
 use super::books::{Books, assert_one_chain, said};
 use super::{SOON, Stage, number};
+use crate::backends::Ground;
 use crate::support::carrier::Reaction as CarrierReaction;
 use crate::support::home::MODEL_KEY;
 use crate::support::model::Reaction;
 use crate::support::twilio::{ACCOUNT_SID, OUR_NUMBER, PUBLIC_URL, Text, Twilio};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_text_is_answered_once_and_the_next_one_continues_the_conversation() {
-    text_and_continue("sqlite").await;
+on_every_backend! {
+    a_text_is_answered_once_and_the_next_one_continues_the_conversation,
+    the_webhook_is_acknowledged_while_the_model_thinks,
+    texts_in_rapid_succession_are_one_turn_and_later_ones_the_next,
+    stop_silences_start_resumes_and_help_answers_without_the_model,
+    a_long_reply_comes_in_parts_in_order_and_more_brings_the_rest,
+    a_message_that_the_carrier_took_before_the_line_broke_is_found_and_not_sent_again,
+    a_refusal_for_good_is_a_dead_letter_with_its_reason_and_an_opt_out_at_the_carrier_is_kept,
+    wrong_credentials_stop_sending_and_turn_readiness_red_and_the_message_waits,
+    unsigned_foreign_and_malformed_webhooks_store_nothing,
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_goes_on_in_json_files() {
-    text_and_continue("json").await;
-}
-
-async fn text_and_continue(backend: &'static str) {
-    let stage = Stage::with(|settings| settings.set("storage.backend", backend)).await;
+async fn a_text_is_answered_once_and_the_next_one_continues_the_conversation(ground: Ground) {
+    let stage = Stage::on(ground).await;
     let product = stage.home.serve().await;
     let (twilio, anna) = (Twilio::new(), number(1));
 
@@ -65,9 +68,8 @@ async fn text_and_continue(backend: &'static str) {
     product.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_webhook_is_acknowledged_while_the_model_thinks() {
-    let stage = Stage::new().await;
+async fn the_webhook_is_acknowledged_while_the_model_thinks(ground: Ground) {
+    let stage = Stage::on(ground).await;
     stage.model.always(Reaction::Stall);
     let product = stage.home.serve().await;
     let begun = Instant::now();
@@ -79,9 +81,8 @@ async fn the_webhook_is_acknowledged_while_the_model_thinks() {
     assert_eq!(stage.bodies_to(&number(1), 1).await, ["you said: think about it"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn texts_in_rapid_succession_are_one_turn_and_later_ones_the_next() {
-    let stage = Stage::with(|settings| settings.set("conversations.debounce_ms", 1200)).await;
+async fn texts_in_rapid_succession_are_one_turn_and_later_ones_the_next(ground: Ground) {
+    let stage = Stage::on_with(ground, |settings| settings.set("conversations.debounce_ms", 1200)).await;
     let product = stage.home.serve().await;
     let (twilio, anna) = (Twilio::new(), number(1));
     twilio.text(product.address, &anna, "one").await;
@@ -102,10 +103,9 @@ async fn texts_in_rapid_succession_are_one_turn_and_later_ones_the_next() {
     assert_one_chain(books.only(&anna));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn stop_silences_start_resumes_and_help_answers_without_the_model() {
+async fn stop_silences_start_resumes_and_help_answers_without_the_model(ground: Ground) {
     let stage =
-        Stage::with(|settings| settings.set("gateways.twilio.confirms_consent", false).set("sms.help_text", "this is the help text")).await;
+        Stage::on_with(ground, |settings| settings.set("gateways.twilio.confirms_consent", false).set("sms.help_text", "this is the help text")).await;
     let product = stage.home.serve().await;
     let (twilio, anna) = (Twilio::new(), number(1));
     twilio.text(product.address, &anna, " help ").await;
@@ -132,9 +132,8 @@ async fn stop_silences_start_resumes_and_help_answers_without_the_model() {
     assert_eq!(stage.model.asked().len(), 1, "a word or a text of somebody who had opted out was asked about");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_long_reply_comes_in_parts_in_order_and_more_brings_the_rest() {
-    let stage = Stage::with(|settings| settings.set("sms.segments_per_message", 1).set("sms.max_messages", 2)).await;
+async fn a_long_reply_comes_in_parts_in_order_and_more_brings_the_rest(ground: Ground) {
+    let stage = Stage::on_with(ground, |settings| settings.set("sms.segments_per_message", 1).set("sms.max_messages", 2)).await;
     let sentence = |index: usize| format!("This is sentence number {index} of a rather long answer.");
     let long: Vec<String> = (1..=30).map(sentence).collect();
     stage.model.always(Reaction::Say(long.join(" ")));
@@ -156,9 +155,8 @@ async fn a_long_reply_comes_in_parts_in_order_and_more_brings_the_rest() {
     assert_eq!(stage.model.asked().len(), 1, "MORE asked the model");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_the_carrier_took_before_the_line_broke_is_found_and_not_sent_again() {
-    let stage = Stage::new().await;
+async fn a_message_that_the_carrier_took_before_the_line_broke_is_found_and_not_sent_again(ground: Ground) {
+    let stage = Stage::on(ground).await;
     let mut first = true;
     stage.carrier.script(move |_| if std::mem::take(&mut first) { CarrierReaction::TakeAndBreak } else { CarrierReaction::Take });
     let product = stage.home.serve().await;
@@ -170,9 +168,8 @@ async fn a_message_that_the_carrier_took_before_the_line_broke_is_found_and_not_
     assert_eq!(stage.carrier.bodies_to(&anna), ["you said: one", "you said: two"]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_for_good_is_a_dead_letter_with_its_reason_and_an_opt_out_at_the_carrier_is_kept() {
-    let stage = Stage::new().await;
+async fn a_refusal_for_good_is_a_dead_letter_with_its_reason_and_an_opt_out_at_the_carrier_is_kept(ground: Ground) {
+    let stage = Stage::on(ground).await;
     let (refused, opted_out) = (number(1), number(2));
     let to_refused = refused.clone();
     stage.carrier.script(move |form| {
@@ -202,9 +199,8 @@ async fn a_refusal_for_good_is_a_dead_letter_with_its_reason_and_an_opt_out_at_t
     assert!(stage.carrier.bodies_to(&opted_out).is_empty(), "somebody whom the carrier knows as opted out was texted");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn wrong_credentials_stop_sending_and_turn_readiness_red_and_the_message_waits() {
-    let stage = Stage::new().await;
+async fn wrong_credentials_stop_sending_and_turn_readiness_red_and_the_message_waits(ground: Ground) {
+    let stage = Stage::on(ground).await;
     stage.carrier.always(CarrierReaction::Unauthorized);
     let product = stage.home.serve().await;
     let ready = |product: &crate::support::process::Product| crate::support::http_client().get(product.url("/health/ready")).send();
@@ -222,9 +218,8 @@ async fn wrong_credentials_stop_sending_and_turn_readiness_red_and_the_message_w
     assert!(stage.carrier.sent().is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn unsigned_foreign_and_malformed_webhooks_store_nothing() {
-    let stage = Stage::new().await;
+async fn unsigned_foreign_and_malformed_webhooks_store_nothing(ground: Ground) {
+    let stage = Stage::on(ground).await;
     let product = stage.home.serve().await;
     let (client, text) = (crate::support::http_client(), Text::new(&number(1), "let me in"));
     let url = product.url("/webhooks/twilio");

@@ -6,6 +6,9 @@ mod books;
 mod catch_up;
 mod chaos;
 mod conversation;
+mod elsewhere;
+#[cfg(feature = "mongodb")]
+mod many;
 mod memory;
 mod memory_dropin;
 mod obeying;
@@ -21,6 +24,9 @@ mod two_processes;
 
 use std::time::Duration;
 
+use scrubjay::store::SharedStore;
+
+use crate::backends::Ground;
 use crate::support::carrier::Carrier;
 use crate::support::eventually;
 use crate::support::home::{Home, Settings};
@@ -34,6 +40,8 @@ struct Stage {
     carrier: Carrier,
     model: ModelServer,
     home: Home,
+    /// Goes away last.
+    ground: Ground,
 }
 
 impl Stage {
@@ -44,9 +52,25 @@ impl Stage {
 
     /// With settings changed by `change`.
     async fn with(change: impl FnOnce(Settings) -> Settings) -> Self {
+        Self::on_with(Ground::new("sqlite"), change).await
+    }
+
+    /// On a backend.
+    async fn on(ground: Ground) -> Self {
+        Self::on_with(ground, |settings| settings).await
+    }
+
+    /// On a backend, with settings changed by `change`.
+    async fn on_with(ground: Ground, change: impl FnOnce(Settings) -> Settings) -> Self {
         let (carrier, model) = (Carrier::start().await, ModelServer::start().await);
-        let home = Home::new(&change(Settings::new(&carrier, &model)));
-        Self { carrier, model, home }
+        let settings = ground.keys().into_iter().fold(Settings::new(&carrier, &model), |settings, (key, value)| settings.set(key, value));
+        let home = Home::new(&change(settings));
+        Self { carrier, model, home, ground }
+    }
+
+    /// The programs' store, as a process beside them has it.
+    fn open(&self) -> SharedStore {
+        self.ground.open(&self.home.data())
     }
 
     /// Waits until the carrier was given that many messages for `number`, and says which.

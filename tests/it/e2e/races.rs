@@ -8,10 +8,16 @@ use reqwest::StatusCode;
 
 use super::books::{Books, assert_one_chain};
 use super::{Stage, number};
+use crate::backends::Ground;
 use crate::support::api::Api;
 use crate::support::twilio::{Text, Twilio};
 
 const AT_ONCE: usize = 50;
+
+on_every_backend! {
+    fifty_first_texts_through_the_webhook_make_one_person_with_one_chain,
+    fifty_first_messages_through_the_api_make_one_person_with_one_chain,
+}
 
 fn assert_one_person_with_one_chain(books: &Books, number: &str) {
     assert_eq!(books.people.keys().collect::<Vec<_>>(), [number], "not exactly one person");
@@ -27,9 +33,8 @@ fn assert_one_person_with_one_chain(books: &Books, number: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fifty_first_texts_through_the_webhook_make_one_person_with_one_chain() {
-    let stage = Stage::new().await;
+async fn fifty_first_texts_through_the_webhook_make_one_person_with_one_chain(ground: Ground) {
+    let stage = Stage::on(ground).await;
     let product = stage.home.serve().await;
     let (twilio, anna) = (Twilio::new(), number(1));
     let texts: Vec<Text> = (0..AT_ONCE).map(|index| Text::new(&anna, &format!("text {index}"))).collect();
@@ -40,9 +45,8 @@ async fn fifty_first_texts_through_the_webhook_make_one_person_with_one_chain() 
     assert_one_person_with_one_chain(&Books::read(&stage.home).await, &anna);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fifty_first_messages_through_the_api_make_one_person_with_one_chain() {
-    let stage = Stage::new().await;
+async fn fifty_first_messages_through_the_api_make_one_person_with_one_chain(ground: Ground) {
+    let stage = Stage::on(ground).await;
     let product = stage.home.serve().await;
     let (api, anna) = (Api::new(product.address), number(1));
     let texts: Vec<String> = (0..AT_ONCE).map(|index| format!("text {index}")).collect();

@@ -1,4 +1,4 @@
-//! Planned messages with the real executable: a stop over the time of a run, and two programs on one file.
+//! Planned messages with the real executable: a stop over the time of a run, and two programs on one store.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use scrubjay::store::{NewSchedule, ScheduleChange, ScheduleFilter, SharedStore};
 use serde_json::json;
 
 use super::{SOON, Stage, number};
+use crate::backends::Ground;
 use crate::mcp::stdio::Talk;
 use crate::support::eventually;
 use crate::support::process::Product;
@@ -18,13 +19,6 @@ use crate::support::twilio::Twilio;
 
 /// More schedules than anybody has here.
 const ANY: usize = 1000;
-
-/// The program's store, as an MCP client beside it has it.
-fn open(stage: &Stage) -> SharedStore {
-    let data = toml::Value::from(stage.home.data().to_str().unwrap()).to_string();
-    let config = scrubjay::config::Config::from_toml(&format!("storage.path = {data}")).unwrap();
-    scrubjay::store::open(&config.storage, Clock::system()).unwrap()
-}
 
 async fn id(stage: &Stage, from: &str) -> UserId {
     let shown = stage.home.json(&["users", "show", from]).await;
@@ -41,9 +35,13 @@ async fn plan(store: &SharedStore, user: UserId, message: &str, (when, anchor): 
     added.schedule
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_whose_time_passes_while_the_program_is_stopped_happens_once_after_the_start() {
-    let stage = Stage::new().await;
+on_every_backend! {
+    a_run_whose_time_passes_while_the_program_is_stopped_happens_once_after_the_start,
+    two_programs_on_one_store_fire_each_of_many_runs_once,
+}
+
+async fn a_run_whose_time_passes_while_the_program_is_stopped_happens_once_after_the_start(ground: Ground) {
+    let stage = Stage::on(ground).await;
     let anna = number(1);
     let mut product = stage.home.serve().await;
     Twilio::new().text(product.address, &anna, "hello").await;
@@ -51,7 +49,7 @@ async fn a_run_whose_time_passes_while_the_program_is_stopped_happens_once_after
     product.terminate();
     assert!(product.ended(SOON).await.success());
 
-    let store = open(&stage);
+    let store = stage.open();
     let at = Clock::system().now().after(Duration::from_millis(1500));
     plan(&store, id(&stage, &anna).await, "plan 0", (When::Once(at), at), at).await;
     store.close().await;
@@ -69,12 +67,25 @@ async fn a_run_whose_time_passes_while_the_program_is_stopped_happens_once_after
     stage.no_job_left(SOON).await;
 }
 
-const PEOPLE: usize = 25;
-/// Runs: 28 single ones a person, and 3 rules that come round in 4 waves.
-const ONCE: usize = 28;
-const RULES: usize = 3;
-const WAVES: usize = 4;
-const RUNS: usize = PEOPLE * (ONCE + RULES * WAVES);
+/// Runs of a person: single ones, and rules that come round in waves.
+#[derive(Debug, Clone, Copy)]
+struct Plans {
+    people: usize,
+    once: usize,
+    rules: usize,
+    waves: usize,
+}
+
+impl Plans {
+    /// A thousand runs in files, a hundred in MongoDB.
+    fn on(ground: &Ground) -> Self {
+        Self { people: ground.size(25, 5), once: ground.size(28, 14), rules: ground.size(3, 2), waves: ground.size(4, 3) }
+    }
+
+    const fn runs(self) -> usize {
+        self.people * (self.once + self.rules * self.waves)
+    }
+}
 
 /// A rule by the hour that is due at that moment.
 fn hourly(due: Timestamp) -> (When, Timestamp) {
@@ -92,12 +103,12 @@ async fn fired(product: &Product) -> usize {
     line.map_or(0, |count| count.parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_programs_on_one_file_fire_each_of_a_thousand_runs_once() {
-    let stage = Stage::with(|settings| settings.set("worker.deliveries", 64)).await;
+async fn two_programs_on_one_store_fire_each_of_many_runs_once(ground: Ground) {
+    let plans = Plans::on(&ground);
+    let stage = Stage::on_with(ground, |settings| settings.set("worker.deliveries", 64)).await;
     let (one, two) = (stage.home.serve().await, stage.home.serve().await);
-    let (store, twilio) = (open(&stage), Twilio::new());
-    let phones: Vec<String> = (0..PEOPLE).map(number).collect();
+    let (store, twilio) = (stage.open(), Twilio::new());
+    let phones: Vec<String> = (0..plans.people).map(number).collect();
     let mut people = Vec::new();
     for (person, phone) in phones.iter().enumerate() {
         twilio.text(if person % 2 == 0 { one.address } else { two.address }, phone, "hello").await;
@@ -109,22 +120,22 @@ async fn two_programs_on_one_file_fire_each_of_a_thousand_runs_once() {
     let mut rules: Vec<Schedule> = Vec::new();
     for user in &people {
         let mut texts = BTreeMap::new();
-        for index in 0..ONCE {
+        for index in 0..plans.once {
             // Half of them in one moment, the others one after the other.
             let at = begun.after(Duration::from_millis(if index % 2 == 0 { 1_000 } else { 100 * index as u64 }));
             let text = format!("once {index}");
             plan(&store, *user, &text, (When::Once(at), begun), at).await;
             texts.insert(text, 1);
         }
-        for index in 0..RULES {
+        for index in 0..plans.rules {
             let text = format!("each hour {index}");
             rules.push(plan(&store, *user, &text, hourly(begun), begun).await);
-            texts.insert(text, WAVES);
+            texts.insert(text, plans.waves);
         }
         expected.push(texts);
     }
     // Each rule runs; then its hour is over, as it were, and it runs again.
-    for wave in 1..=WAVES {
+    for wave in 1..=plans.waves {
         for rule in &mut rules {
             *rule = eventually("a rule that ran", SOON, || async {
                 let schedule = store.find_schedule(rule.user_id, rule.id).await.unwrap().unwrap();
@@ -133,7 +144,7 @@ async fn two_programs_on_one_file_fire_each_of_a_thousand_runs_once() {
             })
             .await;
         }
-        if wave < WAVES {
+        if wave < plans.waves {
             let due = Clock::system().now().after(Duration::from_millis(300));
             for rule in &rules {
                 let (when, anchor) = hourly(due);
@@ -152,18 +163,18 @@ async fn two_programs_on_one_file_fire_each_of_a_thousand_runs_once() {
     stage.no_job_left(SOON).await;
     let shares = [fired(&one).await, fired(&two).await];
     eprintln!("fired by each process: {shares:?}");
-    assert_eq!(shares.iter().sum::<usize>(), RUNS);
+    assert_eq!(shares.iter().sum::<usize>(), plans.runs());
     assert!(shares.iter().all(|share| *share > 0), "one process fired everything: {shares:?}");
     for user in people {
         for schedule in store.list_schedules(user, ScheduleFilter::All).await.unwrap() {
-            let (expected, goes_on) = if schedule.when.is_once() { (1, false) } else { (WAVES, true) };
+            let (expected, goes_on) = if schedule.when.is_once() { (1, false) } else { (plans.waves, true) };
             let next_is_later = schedule.next_run.is_some_and(|next| next > Clock::system().now());
             assert_eq!((runs(&schedule), schedule.failures), (expected, 0), "{schedule:?}");
             assert_eq!((schedule.enabled, schedule.finished, next_is_later), (goes_on, !goes_on, goes_on), "{schedule:?}");
         }
     }
     store.close().await;
-    assert_eq!(stage.carrier.sent().len(), RUNS + PEOPLE);
+    assert_eq!(stage.carrier.sent().len(), plans.runs() + plans.people);
     one.stop().await;
     two.stop().await;
 }
@@ -191,7 +202,7 @@ async fn schedules_are_listed_in_pages() {
     let (anna, product) = (number(1), stage.home.serve().await);
     Twilio::new().text(product.address, &anna, "hello").await;
     stage.bodies_to(&anna, 1).await;
-    let (store, user, later) = (open(&stage), id(&stage, &anna).await, Clock::system().now().after(Duration::from_hours(1)));
+    let (store, user, later) = (stage.open(), id(&stage, &anna).await, Clock::system().now().after(Duration::from_hours(1)));
     for number in 0..5 {
         plan(&store, user, &format!("plan {number}"), (When::Once(later), later), later).await;
     }

@@ -1,28 +1,31 @@
-//! Two running programs on one database file: each text is answered once, whichever took it.
+//! Two running programs on one store: each text is answered once, whichever took it.
 
 use std::time::Duration;
 
 use super::books::{Books, assert_one_chain};
 use super::{SOON, Stage, number};
+use crate::backends::Ground;
 use crate::support::chance::Chance;
 use crate::support::eventually;
 use crate::support::model::Reaction;
 use crate::support::twilio::Twilio;
 
-const PEOPLE: usize = 40;
-const TEXTS_EACH: usize = 5;
+on_every_backend! {
+    two_programs_share_one_store_and_each_text_is_answered_once_and_in_order,
+    when_one_of_two_programs_dies_the_other_takes_its_turn_over,
+}
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_programs_share_one_file_and_each_text_is_answered_once_and_in_order() {
-    let stage = Stage::new().await;
+async fn two_programs_share_one_store_and_each_text_is_answered_once_and_in_order(ground: Ground) {
+    let (people, texts_each) = (ground.size(40, 10), ground.size(5, 4));
+    let stage = Stage::on(ground).await;
     let chance = Chance::new();
     let (one, two) = (stage.home.serve().await, stage.home.serve().await);
-    let phones: Vec<_> = (0..PEOPLE)
+    let phones: Vec<_> = (0..people)
         .map(|person| {
             let (chance, addresses) = (chance.clone(), [one.address, two.address]);
             tokio::spawn(async move {
                 let twilio = Twilio::new();
-                for index in 0..TEXTS_EACH {
+                for index in 0..texts_each {
                     let text = crate::support::twilio::Text::new(&number(person), &format!("text {index}"));
                     let choose = || addresses[usize::from(chance.percent(50))];
                     twilio.text_until_acknowledged(choose, &text, SOON).await;
@@ -35,21 +38,20 @@ async fn two_programs_share_one_file_and_each_text_is_answered_once_and_in_order
     }
     stage.no_job_left(Duration::from_mins(1)).await;
 
-    let expected: Vec<String> = (0..TEXTS_EACH).map(|index| format!("you said: text {index}")).collect();
-    for person in 0..PEOPLE {
+    let expected: Vec<String> = (0..texts_each).map(|index| format!("you said: text {index}")).collect();
+    for person in 0..people {
         assert_eq!(stage.carrier.bodies_to(&number(person)), expected, "person {person}");
     }
-    assert_eq!(stage.model.asked().len(), PEOPLE * TEXTS_EACH, "a turn was worked on twice");
+    assert_eq!(stage.model.asked().len(), people * texts_each, "a turn was worked on twice");
     let books = Books::read(&stage.home).await;
-    for person in 0..PEOPLE {
-        assert_eq!(books.only(&number(person)).len(), 2 * TEXTS_EACH);
+    for person in 0..people {
+        assert_eq!(books.only(&number(person)).len(), 2 * texts_each);
         assert_one_chain(books.only(&number(person)));
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn when_one_of_two_programs_dies_the_other_takes_its_turn_over() {
-    let stage = Stage::new().await;
+async fn when_one_of_two_programs_dies_the_other_takes_its_turn_over(ground: Ground) {
+    let stage = Stage::on(ground).await;
     stage.model.always(Reaction::Stall);
     let one = stage.home.serve().await;
     let anna = number(1);

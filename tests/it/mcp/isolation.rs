@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::attempts::{Maker, NAMES, Sure, addresses, seeds, texts};
 use super::{newest, post};
+use crate::backends::Ground;
 use crate::http_home::Doors;
 use crate::support::chance::Chance;
 
@@ -25,8 +26,7 @@ const BOBS: &str = "only-bob-knows-2718";
 /// Rounds after which every resource is read.
 const READ_EVERY: usize = 10;
 
-/// Rounds of calls by Bob, and calls a round.
-const ROUNDS: usize = 40;
+/// Calls by Bob in a round.
 const CALLS: usize = 12;
 
 /// The program's own doors with Ann and Bob, each with the same things stored.
@@ -40,8 +40,8 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
-        let doors = Doors::open_idle("").await;
+    async fn new(ground: Ground) -> Self {
+        let doors = Doors::open_idle_on(ground, "").await;
         let said = async |number: &str| {
             let said = json!({"role": "external", "content": "/help", "from": number});
             doors.post("sms-conversation", &said, &[]).await.json()["userId"].as_str().unwrap().to_owned()
@@ -115,10 +115,12 @@ async fn definitions(doors: &Doors, user_id: UserId) -> Vec<(String, Vec<ToolDef
     found
 }
 
+on_every_backend!(nothing_that_one_person_calls_shows_or_changes_what_is_the_others);
+
 /// Anybody tries anything with every tool and every resource, at the other's expense.
-#[tokio::test]
-async fn nothing_that_one_person_calls_shows_or_changes_what_is_the_others() {
-    let world = World::new().await;
+async fn nothing_that_one_person_calls_shows_or_changes_what_is_the_others(ground: Ground) {
+    let rounds = ground.size(40, 6);
+    let world = World::new(ground).await;
     let before = world.state_of_ann().await;
     let whole = json!(before).to_string();
     assert!(before.len() >= 3 && whole.contains(ANNS), "Ann has nothing to lose: {whole}");
@@ -128,7 +130,7 @@ async fn nothing_that_one_person_calls_shows_or_changes_what_is_the_others() {
     let schemas: Vec<(String, Value)> =
         world.tools.iter().map(|tool| (tool.name.clone(), Value::Object(tool.input_schema.as_ref().clone()))).collect();
     let mut called = BTreeSet::new();
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         if round % READ_EVERY == 0 {
             let (bobs, anns) = (world.read_all(&world.bob_token, &names, ANNS).await, world.read_all(&world.ann_token, &names, BOBS).await);
             assert_eq!(anns, world.resources(), "Ann has something at every resource");
@@ -184,7 +186,7 @@ fn properties(schema: &Value, found: &mut BTreeSet<String>) {
 
 #[tokio::test]
 async fn no_tool_has_an_argument_that_names_a_person_or_a_number() {
-    let world = World::new().await;
+    let world = World::new(Ground::new("sqlite")).await;
     assert!(world.tools.len() >= 25, "{} tools", world.tools.len());
     let mut names = BTreeSet::new();
     for tool in &world.tools {
@@ -223,7 +225,7 @@ async fn no_tool_has_an_argument_that_names_a_person_or_a_number() {
 
 #[tokio::test]
 async fn lists_of_tools_are_short() {
-    let world = World::new().await;
+    let world = World::new(Ground::new("sqlite")).await;
     let bearer = format!("Bearer {}", world.ann_token);
     let mut sizes = BTreeMap::new();
     for (path, limit) in [("/mcp", 36 * 1024), ("/mcp/memory", 16 * 1024), ("/mcp/todo", 16 * 1024), ("/mcp/schedule", 16 * 1024)] {

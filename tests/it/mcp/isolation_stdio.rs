@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::attempts::{Maker, NAMES, Sure, addresses, seeds, texts};
-use super::stdio::{Talk, home};
+use super::stdio::{Talk, home_on};
+use crate::backends::Ground;
 use crate::support::chance::Chance;
 use crate::support::home::Home;
 
@@ -111,10 +112,16 @@ impl Side {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_two_processes_on_one_store_are_asked_they_keep_to_their_own_person() {
-    for seed in SEEDS {
-        let home = home();
+on_every_backend! {
+    whatever_two_processes_on_one_store_are_asked_they_keep_to_their_own_person,
+    processes_of_two_people_on_one_store_keep_to_their_own,
+}
+
+async fn whatever_two_processes_on_one_store_are_asked_they_keep_to_their_own_person(ground: Ground) {
+    let seeds_tried = ground.size(SEEDS.len(), 1);
+    for seed in SEEDS.into_iter().take(seeds_tried) {
+        // Each in a folder of its own. MongoDB's database is one, so there is one seed.
+        let home = home_on(&ground);
         let chance = Chance::seeded(seed);
         let (mut ann, mut bob) = (start(&home, ANN), start(&home, BOB));
         let offered = Offered::to(&mut ann);
@@ -164,9 +171,8 @@ async fn whatever_two_processes_on_one_store_are_asked_they_keep_to_their_own_pe
 }
 
 /// With a server beside them, which reads what they wrote.
-#[tokio::test(flavor = "multi_thread")]
-async fn processes_of_two_people_on_one_store_keep_to_their_own() {
-    let home = home();
+async fn processes_of_two_people_on_one_store_keep_to_their_own(ground: Ground) {
+    let home = home_on(&ground);
     let (mut ann, mut bob) = (start(&home, ANN), start(&home, BOB));
     let product = home.serve().await;
     for (talk, marker) in [(&mut ann, MARKERS[0]), (&mut bob, MARKERS[1])] {

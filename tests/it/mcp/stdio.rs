@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::backends::Ground;
 use crate::support::home::{Home, Settings};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -14,6 +15,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// A folder whose settings answer offline.
 pub(super) fn home() -> Home {
     Home::new(&settings())
+}
+
+/// The same on a backend.
+pub(super) fn home_on(ground: &Ground) -> Home {
+    Home::new(&ground.keys().into_iter().fold(settings(), |settings, (key, value)| settings.set(key, value)))
 }
 
 fn settings() -> Settings {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use scrubjay::app::App;
 use scrubjay::clock::Clock;
 use scrubjay::config::Config;
@@ -27,6 +28,8 @@ use scrubjay::store::{JobFilter, PageRequest, SharedStore};
 pub(super) const ADA: &str = "+15550100001";
 pub(super) const BEA: &str = "+15550100002";
 
+pub(super) type Meanwhile = Box<dyn FnOnce(String) -> BoxFuture<'static, ()> + Send>;
+
 /// A carrier that remembers what it was given and fails as told.
 #[derive(Default)]
 pub(super) struct Recorder {
@@ -36,6 +39,8 @@ pub(super) struct Recorder {
     pub(super) missed: Mutex<Vec<InboundMessage>>,
     pub(super) refuses: AtomicBool,
     pub(super) tries: AtomicUsize,
+    /// What happens elsewhere while it is given its next message, which is to that number.
+    pub(super) meanwhile: Mutex<Option<Meanwhile>>,
 }
 
 #[async_trait]
@@ -61,6 +66,10 @@ impl Gateway for Recorder {
     }
     async fn send(&self, message: &OutboundMessage) -> Result<Sent, SendError> {
         self.tries.fetch_add(1, Ordering::SeqCst);
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile(message.to.as_str().to_owned()).await;
+        }
         if self.refuses.load(Ordering::SeqCst) {
             return Err(SendError::Stopped { reason: "20003 authentication failed".to_owned() });
         }

@@ -4,6 +4,7 @@ mod agents;
 mod backups;
 mod bench;
 mod schedules;
+mod stood_still;
 mod summaries;
 mod words;
 

@@ -27,12 +27,26 @@ impl Api {
 
     /// Sends a text of a number; the answer comes as a stream of events.
     pub(crate) async fn stream(&self, from: &str, text: &str) -> Stream {
+        self.stream_with(from, text, &[]).await
+    }
+
+    /// The same with further headers.
+    pub(crate) async fn stream_with(&self, from: &str, text: &str, headers: &[(&str, &str)]) -> Stream {
         let url = format!("http://{}/api/messages/sms-conversation", self.address);
-        let request = self.client.post(url).header("x-api-key", API_KEY).header("accept", "text/event-stream");
-        let answer = request.json(&json!({"role": "external", "content": text, "from": from})).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        Stream { answer, text: String::new() }
+        let mut request = self.client.post(url).header("x-api-key", API_KEY).header("accept", "text/event-stream");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Stream::of(request.json(&json!({"role": "external", "content": text, "from": from})).send().await.unwrap())
+    }
+
+    /// Looks on at what is said with whoever has that token, from now on or from behind an event.
+    pub(crate) async fn live(&self, token: &str, after: Option<&str>) -> Stream {
+        let mut request = self.client.get(format!("http://{}/api/messages/stream", self.address)).bearer_auth(token);
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        Stream::of(request.send().await.unwrap())
     }
 
     /// Sends any body to any conversation, with further headers.
@@ -57,6 +71,17 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    fn of(answer: reqwest::Response) -> Self {
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self { answer, text: String::new() }
+    }
+
+    /// The ids of the events that have come, of those that have one.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.text.lines().filter_map(|line| line.strip_prefix("id:")).map(|id| id.trim().to_owned()).collect()
+    }
+
     /// Reads on until what has come is enough; every event from the first: name and data.
     pub(crate) async fn until(&mut self, enough: impl Fn(&[(String, Value)]) -> bool) -> Vec<(String, Value)> {
         loop {

@@ -8,6 +8,8 @@ pub(crate) mod carrier;
 mod carrier_pages;
 pub(crate) mod chance;
 pub(crate) mod home;
+#[cfg(feature = "mongodb")]
+pub(crate) mod knobs;
 pub(crate) mod listener;
 pub(crate) mod model;
 #[cfg(feature = "mongodb")]
@@ -38,6 +40,11 @@ where
 
 /// A client that gives up after 30 s. The cryptography provider is installed here because reqwest has none built in.
 pub(crate) fn http_client() -> reqwest::Client {
+    http_client_with(Duration::from_secs(30))
+}
+
+/// A client that gives up after that time.
+pub(crate) fn http_client_with(patience: Duration) -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().timeout(Duration::from_secs(30)).no_proxy().build().unwrap()
+    reqwest::Client::builder().timeout(patience).no_proxy().build().unwrap()
 }

@@ -4,8 +4,10 @@ use std::fs::OpenOptions;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::home::Home;
 
@@ -62,6 +64,12 @@ impl Product {
         format!("http://{}{path}", self.address)
     }
 
+    /// Its process id.
+    #[cfg(feature = "mongodb")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits until the process is gone.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -70,9 +78,24 @@ impl Product {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        // The standard library sends SIGKILL only; `kill` of the shell needs no further dependency.
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().unwrap();
-        assert!(sent.success());
+        self.send(Signal::TERM);
+    }
+
+    /// SIGSTOP: it stands still, with everything that it holds, until [`Product::go_on`].
+    #[cfg(feature = "mongodb")]
+    pub(crate) fn stand_still(&self) {
+        self.send(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    #[cfg(feature = "mongodb")]
+    pub(crate) fn go_on(&self) {
+        self.send(Signal::CONT);
+    }
+
+    /// The standard library sends SIGKILL only.
+    fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits until the process has ended.

@@ -94,6 +94,11 @@ impl Twilio {
         Self { client: super::http_client() }
     }
 
+    /// A sender that waits that long for an answer.
+    pub(crate) fn with_patience(patience: Duration) -> Self {
+        Self { client: super::http_client_with(patience) }
+    }
+
     /// One attempt at a text.
     ///
     /// # Errors

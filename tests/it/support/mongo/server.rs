@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::environment::{python, secantusd};
@@ -166,11 +167,24 @@ impl Server {
 
     /// Ends it in order. Its data stay.
     pub(crate) fn stop(&mut self) {
-        if let Some(child) = &self.child {
-            let pid = rustix::process::Pid::from_child(child);
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+        self.send(Signal::TERM);
         self.wait();
+    }
+
+    /// SIGSTOP: connections stay open and nothing is answered, until [`Server::go_on`].
+    pub(crate) fn stand_still(&self) {
+        self.send(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn go_on(&self) {
+        self.send(Signal::CONT);
+    }
+
+    fn send(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            let _ = kill_process(Pid::from_child(child), signal);
+        }
     }
 
     /// Kills it. What it acknowledged stays if it is a durable one.

@@ -1,0 +1,125 @@
+//! Looking on at one program while another does the work: two programs on one store, and streams of events at both.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{SOON, Stage, number};
+use crate::backends::Ground;
+use crate::support::api::{Api, Stream};
+use crate::support::eventually;
+use crate::support::model::Reaction;
+use crate::support::twilio::Twilio;
+
+on_every_backend! {
+    what_one_program_answers_is_seen_live_at_both_in_the_same_order,
+    an_answer_made_at_one_program_ends_the_stream_at_the_other,
+    when_the_program_that_answers_dies_the_stream_at_the_other_ends_with_the_reply,
+}
+
+type Events = Vec<(String, Value)>;
+
+/// Events of that name.
+fn named<'a>(events: &'a Events, name: &str) -> Vec<&'a Value> {
+    events.iter().filter(|(of, _)| of == name).map(|(_, data)| data).collect()
+}
+
+/// What a reply's events join to, and how they end.
+fn reply_of(events: &Events) -> (String, String) {
+    let deltas = named(events, "delta").into_iter().map(|delta| delta["text"].as_str().unwrap()).collect();
+    (deltas, named(events, "message")[0]["text"].as_str().unwrap().to_owned())
+}
+
+async fn read(stream: &mut Stream, name: &str, count: usize) -> Events {
+    let reading = stream.until(|events| events.iter().filter(|(of, _)| of == name).count() >= count);
+    tokio::time::timeout(SOON, reading).await.unwrap_or_else(|_| panic!("{count} times {name} did not come within {SOON:?}"))
+}
+
+/// What an event shows, without when it was shown.
+fn without_timestamps(events: &Events) -> Events {
+    let mut events: Events = events.iter().filter(|(name, _)| name.starts_with("new")).cloned().collect();
+    for (_, data) in &mut events {
+        data.as_object_mut().unwrap().remove("timestamp");
+    }
+    events
+}
+
+async fn what_one_program_answers_is_seen_live_at_both_in_the_same_order(ground: Ground) {
+    const TEXTS: usize = 6;
+    let stage = Stage::on(ground).await;
+    let (one, two, anna) = (stage.home.serve().await, stage.home.serve().await, number(1));
+    let (at_one, at_two, twilio) = (Api::new(one.address), Api::new(two.address), Twilio::new());
+    twilio.text(one.address, &anna, "/new").await;
+    stage.bodies_to(&anna, 1).await;
+    let token = stage.home.json(&["token", "create", "--user", &anna]).await["token"].as_str().unwrap().to_owned();
+    let (mut first, mut second) = (at_one.live(&token, None).await, at_two.live(&token, None).await);
+    for stream in [&mut first, &mut second] {
+        read(stream, "connected", 1).await;
+    }
+    // Texts come in at the one and the other in turn; whoever answers them, one of the two streams looks on from outside.
+    for index in 0..TEXTS {
+        let address = if index % 2 == 0 { one.address } else { two.address };
+        twilio.text(address, &anna, &format!("text {index}")).await;
+        stage.bodies_to(&anna, 2 + index).await;
+    }
+    let (here, there) = (read(&mut first, "newMessage", TEXTS).await, read(&mut second, "newMessage", TEXTS).await);
+    assert_eq!(without_timestamps(&here), without_timestamps(&there));
+    let said: Vec<Vec<&str>> = named(&here, "newMessage")
+        .into_iter()
+        .map(|event| event["messages"].as_array().unwrap().iter().map(|message| message["text"].as_str().unwrap()).collect())
+        .collect();
+    let expected: Vec<Vec<String>> = (0..TEXTS).map(|index| vec![format!("text {index}"), format!("you said: text {index}")]).collect();
+    assert_eq!(said, expected);
+    let ids = first.ids();
+    assert_eq!(ids.len(), TEXTS);
+    assert_eq!(ids, second.ids());
+    // Who was looking on at the one goes on at the other, from where that was.
+    drop(first);
+    let mut resumed = at_two.live(&token, Some(&ids[2])).await;
+    let later = read(&mut resumed, "newMessage", TEXTS - 3).await;
+    assert_eq!(resumed.ids(), ids[3..]);
+    assert_eq!(without_timestamps(&later), without_timestamps(&here).split_off(without_timestamps(&here).len() - (TEXTS - 3)));
+}
+
+/// A caller whose connection broke repeats its message at another program while the first still works on it.
+async fn an_answer_made_at_one_program_ends_the_stream_at_the_other(ground: Ground) {
+    let stage = Stage::on(ground).await;
+    stage.model.always(Reaction::Stall);
+    let (one, anna) = (stage.home.serve().await, number(1));
+    let key = [("idempotency-key", "the-same-message")];
+    let mut here = Api::new(one.address).stream_with(&anna, "hold the line", &key).await;
+    eventually("a turn in the first program", SOON, || async { (stage.model.held() == 1).then_some(()) }).await;
+    let two = stage.home.serve().await;
+    let mut there = Api::new(two.address).stream_with(&anna, "hold the line", &key).await;
+    let ids = |accepted: &Events| accepted[0].1.clone();
+    let (accepted_here, accepted_there) = (read(&mut here, "accepted", 1).await, read(&mut there, "accepted", 1).await);
+    for field in ["conversationId", "messageId", "userId"] {
+        assert_eq!(ids(&accepted_here)[field], ids(&accepted_there)[field], "{field}");
+    }
+    stage.model.release();
+    for stream in [&mut here, &mut there] {
+        let (shown, stored) = reply_of(&read(stream, "done", 1).await);
+        assert_eq!((shown.as_str(), stored.as_str()), ("you said: hold the line", "you said: hold the line"));
+    }
+    assert_eq!(stage.model.asked().len(), 1);
+}
+
+async fn when_the_program_that_answers_dies_the_stream_at_the_other_ends_with_the_reply(ground: Ground) {
+    let stage = Stage::on(ground).await;
+    stage.model.always(Reaction::Stall);
+    let (one, anna) = (stage.home.serve().await, number(1));
+    let key = [("idempotency-key", "the-same-message")];
+    let mut here = Api::new(one.address).stream_with(&anna, "hold the line", &key).await;
+    read(&mut here, "accepted", 1).await;
+    eventually("a turn in the first program", SOON, || async { (stage.model.held() == 1).then_some(()) }).await;
+    let two = stage.home.serve().await;
+    let mut there = Api::new(two.address).stream_with(&anna, "hold the line", &key).await;
+    read(&mut there, "accepted", 1).await;
+    stage.model.always(Reaction::Slowly("you said: hold the line".to_owned(), Duration::from_millis(20)));
+    one.kill();
+    // Its lease runs out after 15 s at most.
+    let (shown, stored) = reply_of(&read(&mut there, "done", 1).await);
+    assert_eq!((shown.as_str(), stored.as_str()), ("you said: hold the line", "you said: hold the line"));
+    stage.no_job_left(SOON).await;
+    assert_eq!(stage.model.asked().len(), 2);
+}
