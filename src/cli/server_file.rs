@@ -6,7 +6,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -51,6 +51,8 @@ impl ServerFile {
         let content = serde_json::to_vec_pretty(self)?;
         let draft = data.join(format!("{NAME}.{}", self.process_id));
         let failed = || format!("{} cannot be written", path.display());
+        // A store that is elsewhere has not made the folder.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(failed)?;
         // A process of the same number may have died here.
         match fs::remove_file(&draft) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(failed),

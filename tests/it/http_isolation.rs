@@ -328,7 +328,8 @@ async fn each_door_is_tried_with_each_pass(ground: Ground) {
     let (forgeries, pairs) = (ground.size(9, 2), ground.size(2, 1));
     let world = World::new(ground).await;
     for door in DOORS {
-        for pass in [Pass::Token, Pass::Login].into_iter().chain([7, 4, 0, 1, 2, 3, 5, 6, 8].map(Pass::Forged).into_iter().take(forgeries)) {
+        for pass in [Pass::Token, Pass::Login].into_iter().chain([7, 4, 0, 1, 2, 3, 5, 6, 8].map(Pass::Forged).into_iter().take(forgeries))
+        {
             for (actor, target) in [(0, 1), (1, 1)].into_iter().take(pairs) {
                 world.make(Attempt { actor, target, door, pass }).await.unwrap();
             }

@@ -129,6 +129,10 @@ impl Fixture {
 
     /// Another empty store of the same backend.
     pub(super) fn fresh(&self) -> Self {
+        #[cfg(feature = "mongodb")]
+        if let Some(database) = &self.database {
+            return Self::on(Database::at(database.uri.clone()));
+        }
         Self::open(&self.backend)
     }
 

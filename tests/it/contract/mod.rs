@@ -43,16 +43,26 @@ fn run<F: Future<Output = ()>>(backend: &str, case: impl FnOnce(Fixture) -> F) {
     runtime.block_on(case(Fixture::open(backend)));
 }
 
+/// A case, on a store that is given to it.
+#[cfg(feature = "mongodb")]
+pub(crate) type Case = fn(Fixture) -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
 /// Lists the backends and the cases, and makes each case a test on each backend: `contract::sqlite::turns::…`.
 macro_rules! contract {
     (backends { $($(#[$only:meta])? $backend:ident),+ $(,)? } $($module:ident $cases:tt)*) => {
         contract!(@each { $($module $cases)* } $([$($only)?] $backend)+);
+        contract!(@cases { $($module $cases)* });
 
         /// The backends that the list runs against.
         const TESTED: &[&str] = &[$($(#[$only])? stringify!($backend)),+];
     };
     (@each $list:tt $($only:tt $backend:ident)+) => {
         $(contract!(@backend $only $backend as $backend $list);)+
+    };
+    (@cases { $($module:ident { $($case:ident),* $(,)? })* }) => {
+        /// Every case, by its module and its own name, for who runs some of them elsewhere.
+        #[cfg(feature = "mongodb")]
+        pub(crate) const CASES: &[(&str, &str, Case)] = &[$($((stringify!($module), stringify!($case), |f| Box::pin($module::$case(f))),)*)*];
     };
     (@backend [$($only:meta)?] $backend:ident as $name:ident { $($module:ident { $($case:ident),* $(,)? })* }) => {
         $(#[$only])?

@@ -156,7 +156,8 @@ async fn texts_survive_kills_and_each_is_answered_once_and_in_order(ground: Grou
     stage.carrier.listing_script(move || of_listing.percent(10).then_some(500));
 
     let whereabouts = Arc::new(Whereabouts { unfinished: AtomicUsize::new(size.people), ..Whereabouts::default() });
-    let phones: Vec<_> = (0..size.people).map(|person| tokio::spawn(phone(person, size, Arc::clone(&whereabouts), chance.clone()))).collect();
+    let phones: Vec<_> =
+        (0..size.people).map(|person| tokio::spawn(phone(person, size, Arc::clone(&whereabouts), chance.clone()))).collect();
     let begun = Instant::now();
     let product = kill_and_restart(&stage.home, size, &whereabouts, &chance).await;
     let mut attempts = 0;

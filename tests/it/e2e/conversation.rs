@@ -104,8 +104,10 @@ async fn texts_in_rapid_succession_are_one_turn_and_later_ones_the_next(ground: 
 }
 
 async fn stop_silences_start_resumes_and_help_answers_without_the_model(ground: Ground) {
-    let stage =
-        Stage::on_with(ground, |settings| settings.set("gateways.twilio.confirms_consent", false).set("sms.help_text", "this is the help text")).await;
+    let stage = Stage::on_with(ground, |settings| {
+        settings.set("gateways.twilio.confirms_consent", false).set("sms.help_text", "this is the help text")
+    })
+    .await;
     let product = stage.home.serve().await;
     let (twilio, anna) = (Twilio::new(), number(1));
     twilio.text(product.address, &anna, " help ").await;

@@ -1,39 +1,87 @@
-//! The kinds of servers that there are: each takes a text, answers it, sends it, and remembers what it was told.
+//! The kinds of servers that there are: each keeps the contract.
 
 use mongodb::bson::{DateTime, Document, doc};
-use scrubjay::domain::graph::{Detail, GraphLimits, NewEntity};
 use scrubjay::domain::schedule::{Mode, When, Zone};
 use scrubjay::store::{NewSchedule, StoreError};
 
 use super::open;
+use crate::contract::CASES;
 use crate::contract::fixture::{ANN, Fixture, NOON};
+use crate::support::knobs::knob;
 use crate::support::mongo::{Database, Kind, Server};
 
-/// A text, its answer on its way to the phone, and a fact.
-async fn a_short_life(f: &Fixture) {
-    let receipt = f.texted(ANN, "hello").await;
-    let turn = f.lease_one().await;
-    f.store.complete_turn(&turn.lease, f.answered("hi there", &["hi there"])).await.unwrap();
-    assert_eq!(f.send_all().await, ["hi there"]);
-    assert_eq!(f.said(receipt).await, ["hello", "hi there"]);
-    f.assert_chain(receipt.user_id, receipt.conversation_id).await;
-    let limits =
-        GraphLimits { name_characters: 100, observation_characters: 100, items: 10, entities: 10, observations: 10, relations: 10 };
-    let tea = NewEntity { name: "Ann".to_owned(), entity_type: "person".to_owned(), observations: vec!["drinks tea".to_owned()] };
-    f.store.create_entities(receipt.user_id, vec![tea], None, limits).await.unwrap();
-    let opened = f.store.open_nodes(receipt.user_id, vec!["Ann".to_owned()], Detail::Plain, 1_000).await.unwrap();
-    assert_eq!(opened.found.entities[0].observations[0].text, "drinks tea");
+/// The share of the contract that every kind of server is put through: what a unit decides alone and against others, and the reads
+/// that need an order or an index. `SCRUBJAY_TEST_WHOLE_CONTRACT=1` takes all of it.
+const SHARE: &[(&str, &[&str])] = &[
+    ("accepting", &[]),
+    ("accounts", &["many_who_ask_at_once_get_one_account"]),
+    ("changes", &["a_change_is_made_with_its_word_and_only_once"]),
+    ("consent", &["an_opt_out_stops_everything_but_its_confirmation"]),
+    ("conversations", &["a_deleted_conversation_is_gone_and_stays_gone", "conversations_are_listed_by_their_newest_message"]),
+    ("credits", &["a_reply_holds_before_and_settles_after"]),
+    ("deliveries", &["parts_leave_one_after_the_other", "an_attempt_whose_process_died_is_looked_up", "a_status_never_goes_back"]),
+    ("graph", &["an_entity_that_is_there_is_merged", "writers_side_by_side_lose_nothing"]),
+    ("isolation", &[]),
+    ("jobs", &["jobs_are_listed_replies_first"]),
+    ("listings", &["people_and_tokens_are_listed_oldest_first", "marks_never_go_back"]),
+    ("schedules", &["of_many_processes_one_fires"]),
+    ("steps", &["who_lost_the_lease_records_no_step"]),
+    ("summaries", &["one_of_several_makes_a_summary"]),
+    ("todos", &["sixteen_at_once_write_an_equal_item_once_and_different_ones_each"]),
+    (
+        "turns",
+        &[
+            "a_lease_that_ran_out_is_taken_over_and_its_holder_writes_nothing",
+            "two_processes_lease_each_turn_once",
+            "daily_limits_count_turns_that_begin",
+        ],
+    ),
+];
+
+/// Runs the contract's cases on that server, each in a database of its own.
+fn keeps_the_contract(server: &Server) {
+    let whole = knob("SCRUBJAY_TEST_WHOLE_CONTRACT", 0) > 0;
+    let is_chosen = |module: &str, case: &str| {
+        let share = SHARE.iter().find(|(of, _)| *of == module);
+        whole || share.is_some_and(|(_, cases)| cases.is_empty() || cases.contains(&case))
+    };
+    let chosen: Vec<_> = CASES.iter().filter(|(module, case, _)| is_chosen(module, case)).collect();
+    let named: usize = SHARE.iter().map(|(_, cases)| cases.len().max(1)).sum();
+    assert!(chosen.len() >= named, "a case of the share is not in the contract any more: {named} are named, {} found", chosen.len());
+    let begun = std::time::Instant::now();
+    for (module, case, run) in &chosen {
+        eprintln!("{module}::{case}");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(run(Fixture::on(Database::at(server.uri()))));
+    }
+    eprintln!("{} of {} cases of the contract in {:?}", chosen.len(), CASES.len(), begun.elapsed());
+}
+
+#[test]
+fn one_that_is_no_replica_set_keeps_the_contract() {
+    keeps_the_contract(&Server::start(Kind { standalone: true, ..Kind::default() }));
+}
+
+#[test]
+fn one_that_asks_for_a_password_keeps_the_contract() {
+    keeps_the_contract(&Server::start(Kind { auth: true, ..Kind::default() }));
+}
+
+#[test]
+fn one_that_speaks_tls_keeps_the_contract() {
+    keeps_the_contract(&Server::start(Kind { tls: true, ..Kind::default() }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_asks_for_a_password_over_tls_and_is_killed() {
     let mut server = Server::start(Kind { auth: true, tls: true, durable: true, ..Kind::default() });
     let f = Fixture::on(Database::at(server.uri()));
-    a_short_life(&f).await;
+    let receipt = f.texted(ANN, "hello").await;
+    f.drain().await;
     server.kill();
     server.run();
-    let receipt = f.texted(ANN, "still there?").await;
-    assert_eq!(f.said(receipt).await, ["hello", "hi there", "still there?"], "what was acknowledged is there");
+    f.texted(ANN, "still there?").await;
+    assert_eq!(f.said(receipt).await, ["hello", "re: hello", "still there?"], "what was acknowledged is there");
 
     for (uri, said) in [
         (server.uri().replace("p%40ss%2Fw%3Ard", "s3cret-guess"), "does not let us in"),
@@ -45,13 +93,6 @@ async fn one_that_asks_for_a_password_over_tls_and_is_killed() {
         let error = error.to_string();
         assert!(error.contains(said) && !error.contains("s3cret") && !error.contains("keeper"), "{error}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_no_replica_set() {
-    let mut server = Server::start(Kind { standalone: true, ..Kind::default() });
-    a_short_life(&Fixture::on(Database::at(server.uri()))).await;
-    server.stop();
 }
 
 /// A process that dies between its commit and what it staged: nobody hears of that person again, and the reminder comes all the same.

@@ -37,8 +37,7 @@ enum Event {
     Database,
 }
 
-const EVENTS: [Event; 6] =
-    [Event::Kill(0), Event::KillForLong(1), Event::Database, Event::StandStill(2), Event::Kill(2), Event::Database];
+const EVENTS: [Event; 6] = [Event::Kill(0), Event::KillForLong(1), Event::Database, Event::StandStill(2), Event::Kill(2), Event::Database];
 
 /// How long anything may take in the end.
 const SETTLE_LIMIT: Duration = Duration::from_mins(5);
@@ -131,9 +130,8 @@ async fn three_programs_on_one_database_lose_nothing_and_answer_once_whichever_d
 
     // Text `i` of everybody is sent when event `i` is about to come.
     let (round, begun) = (Arc::new(AtomicUsize::new(0)), Instant::now());
-    let phones: Vec<_> = (0..numbers)
-        .map(|person| tokio::spawn(phone(person, Arc::clone(&round), Arc::clone(&fleet.balancer), chance.clone())))
-        .collect();
+    let phones: Vec<_> =
+        (0..numbers).map(|person| tokio::spawn(phone(person, Arc::clone(&round), Arc::clone(&fleet.balancer), chance.clone()))).collect();
     for (place, event) in EVENTS.into_iter().enumerate() {
         is_slow.store(matches!(event, Event::StandStill(_)), Ordering::SeqCst);
         let asked = stage.model.asked().len();

@@ -122,9 +122,8 @@ fn assert_each_reply_once_and_in_order(stage: &Stage, texts: &[usize], pauses: &
                 first.push((&record.body, record.created_ms));
                 continue;
             };
-            let explains = |pause: &&Pause| {
-                (pause.from..=pause.to).contains(earlier) && (pause.to..=pause.to + LATE).contains(&record.created_ms)
-            };
+            let explains =
+                |pause: &&Pause| (pause.from..=pause.to).contains(earlier) && (pause.to..=pause.to + LATE).contains(&record.created_ms);
             assert!(
                 pauses.iter().find(explains).is_some(),
                 "sent twice, at {earlier} and {}, and no pause explains it: {} ({pauses:?})",

@@ -45,7 +45,7 @@ pub(crate) fn python() -> PathBuf {
     home().join("bin/python")
 }
 
-/// The server's executable.
+/// The server's script, for [`python`]: by itself it would look for that where it was installed, and a checkout may be moved.
 pub(super) fn secantusd() -> PathBuf {
     home().join("bin/secantusd-py")
 }

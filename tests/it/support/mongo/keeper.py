@@ -42,7 +42,7 @@ def start(home, secantusd):
     for _attempt in range(3):
         port = free_port()
         log = open(os.path.join(home, "server.log"), "wb")
-        command = [secantusd, "--host", "127.0.0.1", "--port", str(port), "--storage-path", data, "--cache-size", "256M"]
+        command = [sys.executable, secantusd, "--host", "127.0.0.1", "--port", str(port), "--storage-path", data, "--cache-size", "256M"]
         command += ["--log-level", "WARNING", "--enable-test-commands"]
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
         begun = time.monotonic()

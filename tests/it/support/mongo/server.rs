@@ -140,7 +140,8 @@ impl Server {
     /// Starts it again on the same port with the same data.
     pub(crate) fn run(&mut self) {
         let data = self.folder.path().join("data");
-        let mut command = Command::new(secantusd());
+        let mut command = Command::new(python());
+        command.arg(secantusd());
         command.args(["--host", "127.0.0.1", "--cache-size", "128M", "--log-level", "WARNING", "--enable-test-commands", "--port"]);
         command.arg(self.port.to_string()).arg("--storage-path").arg(data);
         for (wanted, flag) in [(self.kind.standalone, "--standalone"), (self.kind.auth, "--auth"), (self.kind.durable, "--sync-on-commit")]
