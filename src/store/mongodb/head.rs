@@ -85,6 +85,7 @@ impl Head {
         given("openTurns", count(state.turns.len()));
         given("openDeliveries", count(open.count()));
         given("jobs", count(state.turns.len() + state.outgoing.len()));
+        given("erasedAt", moment(state.erased_at));
         given("stagedSince", if pending.is_empty() { None } else { staged_since(*unit) });
         given("pending", (!pending.writes.is_empty()).then(|| pending.writes.to_bytes().map(binary)).transpose()?);
         given("parts", (!pending.parts.is_empty()).then(|| pending.parts.clone().into()));
@@ -154,8 +155,11 @@ impl Heads {
         known.phones.get(phone).and_then(|user_id| known.heads.get(user_id)).cloned()
     }
 
-    /// Remembers a head, unless a newer one of the person is known.
+    /// Remembers a head, unless a newer one of the person is known. Whoever was erased is remembered by nobody.
     pub(super) fn remember(&self, head: &Arc<Head>) {
+        if head.state.erased_at.is_some() {
+            return self.forget(head.user_id);
+        }
         let mut known = self.known();
         if known.heads.get(&head.user_id).is_some_and(|other| other.version > head.version) {
             return;

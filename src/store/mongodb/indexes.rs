@@ -90,6 +90,7 @@ const WANTED: &[Wanted] = &[
     plain(Place::Heads, &[("state.turns.id", 1)]),
     plain(Place::Heads, &[("state.outgoing.id", 1)]),
     plain(Place::Heads, &[("stagedSince", 1)]).having("stagedSince"),
+    plain(Place::Heads, &[("erasedAt", 1)]).having("erasedAt"),
     plain(Place::Heads, &[("state.person.createdAt", 1), ("_id", 1)]),
     plain(Place::Turns, &[("user", 1), ("number", 1)]),
     plain(Place::Turns, &[("user", 1), ("event", 1)]).having("event"),
@@ -143,6 +144,28 @@ pub(super) async fn ensure(database: &Database, names: &Names) -> StoreResult<()
     let work = places.into_iter().map(|place| ensure_of(database, names, place));
     futures::future::try_join_all(work).await?;
     Ok(())
+}
+
+/// What is wrong with the indexes that are there: of those that nothing works without, each that is missing or another.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub(super) async fn missing(database: &Database, names: &Names) -> StoreResult<Vec<String>> {
+    let mut found: Vec<(Place, Vec<Document>)> = Vec::new();
+    let mut wrong = Vec::new();
+    for wanted in WANTED.iter().filter(|wanted| wanted.need == Need::Ours) {
+        let name = names.of(wanted.place);
+        if !found.iter().any(|(place, _indexes)| *place == wanted.place) {
+            found.push((wanted.place, existing(database, &name).await?));
+        }
+        let there = found.iter().find(|(place, _indexes)| *place == wanted.place).map_or(&[][..], |(_place, indexes)| indexes.as_slice());
+        match verdict(wanted, there) {
+            Verdict::There => {}
+            Verdict::Missing => wrong.push(format!("the index {:?} of the collection {name:?} is missing", wanted.name())),
+            Verdict::InTheWay(other) => wrong.push(in_the_way(wanted, &name, &other).to_string()),
+        }
+    }
+    Ok(wrong)
 }
 
 async fn ensure_of(database: &Database, names: &Names, place: Place) -> StoreResult<()> {

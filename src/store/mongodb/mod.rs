@@ -34,6 +34,8 @@ mod changes;
 mod clocks;
 mod connect;
 mod conversations;
+mod erase;
+mod erased_consents;
 mod fault;
 mod fields;
 mod graph;
@@ -66,6 +68,8 @@ mod unit;
 mod upkeep;
 mod words;
 
+use std::sync::Arc;
+
 use mongodb::bson::{Bson, Document};
 use mongodb::{Client, Collection, Database};
 
@@ -89,7 +93,7 @@ pub(super) struct MongoStore {
     /// The server takes writes of several collections in one command (8.0 and later).
     writes_across: bool,
     /// How far the server's clock is ahead of this machine's.
-    ahead: Ahead,
+    ahead: Arc<Ahead>,
     heads: Heads,
     queues: Queues,
     phone_queues: Queues,
@@ -110,7 +114,7 @@ impl MongoStore {
             db,
             names,
             writes_across,
-            ahead: Ahead::default(),
+            ahead: Arc::default(),
             heads: Heads::default(),
             queues: Queues::new(),
             phone_queues: Queues::new(),

@@ -46,6 +46,10 @@ pub(super) enum Place {
     Schedules,
     /// Bearer tokens.
     Tokens,
+    /// Keys under which numbers are hashed.
+    HashKeys,
+    /// The words of numbers whose people were erased, by the numbers' hashes.
+    ErasedConsents,
 }
 
 /// The names of a database's collections.
@@ -94,6 +98,8 @@ impl Names {
             Place::Meta => "meta",
             Place::Schedules => "schedules",
             Place::Tokens => "tokens",
+            Place::HashKeys => "hash_keys",
+            Place::ErasedConsents => "erased_consents",
         };
         format!("{}{own}", self.prefix)
     }

@@ -12,10 +12,11 @@ use super::connect::{self, Connection};
 use super::fault;
 use super::fields::{Fields, date};
 use super::indexes;
+use super::keeping;
 use super::names::{Names, Place};
 use crate::clock::Clock;
 use crate::config::sections::Storage;
-use crate::store::{StoreError, StoreResult};
+use crate::store::{Purpose, StoreError, StoreResult};
 
 /// The version of the documents that this release writes.
 const SCHEMA: i64 = 1;
@@ -74,12 +75,13 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::Unsupported`] when the settings cannot be meant, the data are of another backend or newer, or an index is in the
     /// way; [`StoreError::Unavailable`] when the server does not answer within the configured seconds.
-    pub(in crate::store) fn open(storage: &Storage, clock: Clock) -> StoreResult<Self> {
+    pub(in crate::store) fn open(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<Self> {
         let (settings, folder) = (storage.mongodb.clone(), storage.path.clone());
         let (mut host, mut store) = Host::run(async move {
             let Connection { client, database, writes_across } = connect::connect(&settings).await?;
             let names = Names::new(&settings);
             identify(&database, &names, &clock, &folder).await?;
+            keeping::check_purpose(&database, &names.of(Place::Meta), purpose).await?;
             indexes::ensure(&database, &names).await?;
             let store = Self::over(client, database, names, clock, writes_across);
             store.compare_clocks().await?;

@@ -23,8 +23,12 @@ impl MongoStore {
     pub(super) async fn unit_of_stranger(&self, phone: Option<&PhoneNumber>, person: &NewPerson) -> StoreResult<Unit<'_>> {
         let mut word = None;
         if let Some(phone) = phone {
+            self.recall_word(phone).await?;
             word = self.find_word(phone).await?;
-            if let Some((user_id, mut state)) = self.find_in_librechat(phone).await? {
+            // Of somebody who is being erased the account is not gone yet.
+            if let Some((user_id, mut state)) = self.find_in_librechat(phone).await?
+                && !self.is_being_erased(user_id).await?
+            {
                 state.word = word;
                 let mut unit = self.unit_of_new(user_id, state);
                 unit.draft.show_person();
@@ -70,6 +74,10 @@ impl People for MongoStore {
             if let Some(head) = self.load_account(&account).await? {
                 return Ok(head.state.user(head.user_id));
             }
+            if self.is_being_erased(account.person.id).await? {
+                let reason = "the account of that id is still being erased; try again in a moment".to_owned();
+                return Err(StoreError::Conflict { reason });
+            }
             let unit = self.unit_of_stranger(account.phone.as_ref(), &account.person).await?;
             let user = unit.draft.state.user(unit.draft.user_id);
             if unit.commit().await? {
@@ -83,7 +91,7 @@ impl People for MongoStore {
 
     async fn list_users(&self, page: PageRequest) -> StoreResult<Page<User>> {
         let collection = self.collection(Place::Heads);
-        let mut filter = Document::new();
+        let mut filter = doc! { "erasedAt": { "$exists": false } };
         if let Some(cursor::Place { numbers: [created], id }) = cursor::read(Listing::Users, 12, page.cursor.as_deref())? {
             let created = Timestamp::from_millis(created).to_string();
             let id = id.as_slice().try_into().map_or(UserId::from_bytes([0; 12]), UserId::from_bytes);
@@ -111,10 +119,8 @@ impl People for MongoStore {
         .await
     }
 
-    async fn erase_person(&self, _user_id: UserId) -> StoreResult<()> {
-        let reason =
-            "erasing a person is not in this release for a MongoDB database; block them, and delete their conversations".to_owned();
-        Err(StoreError::Unsupported { reason })
+    async fn erase_person(&self, user_id: UserId) -> StoreResult<()> {
+        self.begin_to_erase(user_id).await
     }
 
     async fn set_blocked(&self, user_id: UserId, blocked: bool) -> StoreResult<User> {

@@ -18,7 +18,7 @@ use crate::domain::message::{Message, Role};
 use crate::domain::phone::PhoneNumber;
 use crate::domain::step::Step;
 use crate::domain::time::Timestamp;
-use crate::domain::turn::{Refusal, TurnState};
+use crate::domain::turn::{Refusal, TurnRequest, TurnState};
 use crate::store::{Receipt, StoreResult};
 
 /// Where a message lies among those of its conversation, and what a prompt does with it.
@@ -274,7 +274,7 @@ pub(super) fn turn_key(id: TurnId) -> Document {
     doc! { "_id": id.to_string() }
 }
 
-/// A turn that is over, or dead. A dead one keeps what a replay needs.
+/// A turn that is over, or dead. A dead one keeps what a replay needs; [`super::keeping`] reads the rest.
 pub(super) fn turn_document(user_id: UserId, turn: &Turn, state: TurnState, event: Option<i64>, ending: &Ending) -> (Document, Document) {
     let mut insert = doc! {
         "user": user_id.to_string(),
@@ -292,10 +292,22 @@ pub(super) fn turn_document(user_id: UserId, turn: &Turn, state: TurnState, even
         "replyId": ending.reply.map_or(Bson::Null, |id| text(&id)),
         "textIds": turn.texts.iter().map(|text| text.id.to_string()).collect::<Vec<_>>(),
         "steps": plain(&turn.steps),
+        "kind": plain(&turn.kind),
+        "texts": i64::try_from(turn.texts.len()).unwrap_or(i64::MAX),
+        "starts": i64::from(turn.starts),
+        "lastTextAt": date(turn.last_text_at),
     };
-    if let Some(event) = event {
-        insert.insert("event", event);
-    }
+    let mut given = |name: &str, value: Option<Bson>| {
+        if let Some(value) = value {
+            insert.insert(name, value);
+        }
+    };
+    given("event", event.map(Bson::Int64));
+    given("gatherUntil", turn.gather_until.map(|until| date(until).into()));
+    given("answerUntil", turn.answer_until.map(|until| date(until).into()));
+    given("overLimit", turn.over_limit.map(|refusal| refusal.as_str().into()));
+    given("request", (turn.request != TurnRequest::default()).then(|| plain(&turn.request)));
+    given("route", turn.route.as_ref().map(|route| plain(route)));
     if state == TurnState::Dead {
         let mut kept = turn.clone();
         // They stand with the messages.

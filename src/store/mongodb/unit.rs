@@ -233,11 +233,12 @@ impl MongoStore {
         self.load_where(doc! { "phone": phone.as_str() }).await
     }
 
-    /// Reads the one head that has these values.
+    /// Reads the one head that has these values, if it is somebody's.
     pub(super) async fn load_where(&self, filter: Document) -> StoreResult<Option<Head>> {
         let collection = self.collection(Place::Heads);
         let found = collection.find_one(filter).await.map_err(fault::unavailable)?;
-        found.map(|document| Head::from_document(collection.name(), &document)).transpose()
+        let head = found.map(|document| Head::from_document(collection.name(), &document)).transpose()?;
+        Ok(head.filter(|head| head.state.erased_at.is_none()))
     }
 
     /// Applies what is staged for a person, so that what is read next is as committed.

@@ -122,9 +122,9 @@ impl Upkeep for MongoStore {
         failed.map_or(Ok(renewed), Err)
     }
 
-    async fn erase_left_over(&self, _rows: usize) -> StoreResult<bool> {
-        // A unit deletes what it deletes; what a process left of that is applied with the person's next, or by whoever reads.
-        Ok(false)
+    async fn erase_left_over(&self, rows: usize) -> StoreResult<bool> {
+        // A graph or a conversation is deleted by the unit that deletes it; what a process left of that is applied with the person's next.
+        self.erase_some(rows).await
     }
 
     async fn close(&self) {

@@ -21,7 +21,11 @@ impl MongoStore {
         if let Some(head) = self.load_by_phone(phone).await? {
             return Ok(head.state.opted_out());
         }
-        Ok(self.find_word(phone).await?.is_some_and(|word| word.opted_out))
+        let word = match self.find_word(phone).await? {
+            None => self.find_hidden_word(phone).await?,
+            word => word,
+        };
+        Ok(word.is_some_and(|word| word.opted_out))
     }
 
     /// Records the word of a number, whoever has it.
@@ -29,6 +33,7 @@ impl MongoStore {
         if self.record_persons_word(phone, consent, said_at).await? {
             return Ok(());
         }
+        self.recall_word(phone).await?;
         let Some(word) = word_after(self.find_word(phone).await?, consent, said_at, self.now()) else { return Ok(()) };
         let (key, set) = shapes::consent_document(phone, word);
         let mut earlier = key;

@@ -210,6 +210,20 @@ pub enum InvalidRecord {
 }
 
 impl Record {
+    /// About how many bytes it takes: its texts that can be long. Whoever hands records out in batches bounds those by it.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Message(message) => message.text.len() + message.attachments.as_ref().map_or(0, |raw| raw.get().len()),
+            Self::Turn(turn) => turn.request.as_ref().map_or(0, |raw| raw.get().len()) + turn.answer.as_ref().map_or(0, String::len),
+            Self::Call(call) => call.arguments.len() + call.result.as_ref().map_or(0, String::len),
+            Self::Step(step) => step.said.len(),
+            Self::Outbound(outbound) => outbound.body.len(),
+            Self::Summary(summary) => summary.text.len(),
+            Self::Observation(observation) => observation.text.len(),
+            _ => 256,
+        }
+    }
+
     /// Reads a record.
     ///
     /// # Errors

@@ -66,6 +66,22 @@ impl<'de, T: Worded> Deserialize<'de> for Word<T> {
 pub(crate) struct Raw(Box<RawValue>);
 
 impl Raw {
+    /// JSON as it is written.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn parse(text: String) -> serde_json::Result<Self> {
+        RawValue::from_string(text).map(Self)
+    }
+
+    /// A value, written now.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(crate) fn of(value: &impl Serialize) -> serde_json::Result<Self> {
+        serde_json::value::to_raw_value(value).map(Self)
+    }
+
     /// The text.
     pub(crate) fn get(&self) -> &str {
         self.0.get()

@@ -12,7 +12,7 @@ use super::fixture::Fixture;
 use crate::support::chance::Chance;
 
 /// Writes an archive of a store; the file and what is in it.
-async fn written(store: &SharedStore) -> (tempfile::TempDir, Vec<u8>, Summary) {
+pub(super) async fn written(store: &SharedStore) -> (tempfile::TempDir, Vec<u8>, Summary) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("archive.jsonl");
     let target = Target::File { path: path.clone(), existing: Existing::Kept };
@@ -22,10 +22,10 @@ async fn written(store: &SharedStore) -> (tempfile::TempDir, Vec<u8>, Summary) {
 }
 
 pub(super) async fn an_archive_fits_together_and_is_byte_equal_when_written_from_where_it_was_restored(f: Fixture) {
-    for _round in 0..3 {
+    for _round in 0..f.times(3) {
         let chance = Chance::new();
         let full = f.fresh();
-        fill(&full, &chance, 150).await;
+        fill(&full, &chance, full.times(150)).await;
         let (folder, bytes, summary) = written(&full.store).await;
         assert_eq!(summary.bytes, bytes.len() as u64);
         let archive = std::fs::File::open(folder.path().join("archive.jsonl")).unwrap();
@@ -44,7 +44,7 @@ pub(super) async fn an_archive_fits_together_and_is_byte_equal_when_written_from
 }
 
 pub(super) async fn a_store_in_use_is_whole(f: Fixture) {
-    fill(&f, &Chance::new(), 200).await;
+    fill(&f, &Chance::new(), f.times(200)).await;
     f.texted("+15550005555", "at least this").await;
     let mut records = 0;
     let faults = archives::look(&f.store, |_record| records += 1).await.unwrap();

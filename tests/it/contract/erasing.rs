@@ -36,7 +36,7 @@ async fn to_the_end(store: &SharedStore) -> usize {
 
 pub(super) async fn whoever_is_erased_is_nobody_at_once_and_gone_bit_by_bit(f: Fixture) {
     let chance = Chance::new();
-    fill(&f, &chance, 60).await;
+    fill(&f, &chance, f.times(60)).await;
     let said = f.text(EVE, "my secret is marzipan");
     let receipt = f.stored(said.clone()).await;
     let ann = receipt.user_id;

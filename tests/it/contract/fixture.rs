@@ -141,6 +141,11 @@ impl Fixture {
         scrubjay::store::open(&self.settings, self.clock.clone()).unwrap()
     }
 
+    /// How often something random is done: on a server that takes its time less often.
+    pub(super) fn times(&self, often: u32) -> u32 {
+        if self.backend == "mongodb" { often.div_ceil(4) } else { often }
+    }
+
     pub(crate) fn advance(&self, millis: u64) {
         self.clock.advance(Duration::from_millis(millis));
     }

@@ -26,6 +26,7 @@ mod json_files;
 mod keeping;
 mod left_over;
 mod listings;
+mod pairs;
 mod quota_races;
 mod schedules;
 mod sqlite_file;
@@ -57,16 +58,16 @@ macro_rules! contract {
         const TESTED: &[&str] = &[$($(#[$only])? stringify!($backend)),+];
     };
     (@each $list:tt $($only:tt $backend:ident)+) => {
-        $(contract!(@backend $only $backend as $backend $list);)+
+        $(contract!(@backend $only $backend $list);)+
     };
     (@cases { $($module:ident { $($case:ident),* $(,)? })* }) => {
         /// Every case, by its module and its own name, for who runs some of them elsewhere.
         #[cfg(feature = "mongodb")]
         pub(crate) const CASES: &[(&str, &str, Case)] = &[$($((stringify!($module), stringify!($case), |f| Box::pin($module::$case(f))),)*)*];
     };
-    (@backend [$($only:meta)?] $backend:ident as $name:ident { $($module:ident { $($case:ident),* $(,)? })* }) => {
+    (@backend [$($only:meta)?] $backend:ident { $($module:ident { $($case:ident),* $(,)? })* }) => {
         $(#[$only])?
-        mod $name {
+        mod $backend {
             $(mod $module {
                 $(#[test]
                 fn $case() {
@@ -77,15 +78,9 @@ macro_rules! contract {
     };
 }
 
-/// What MongoDB cannot do yet: be archived, and forget a person whole. Once it can, these cases belong into the list below.
-macro_rules! kept {
-    ($($list:tt)*) => {
-        contract!(@backend [] sqlite as sqlite_kept { $($list)* });
-        contract!(@backend [] json as json_kept { $($list)* });
-    };
-}
+contract! {
+    backends { sqlite, json, #[cfg(feature = "mongodb")] mongodb }
 
-kept! {
     archives {
         an_archive_fits_together_and_is_byte_equal_when_written_from_where_it_was_restored,
         a_store_in_use_is_whole,
@@ -102,11 +97,6 @@ kept! {
         restoring_goes_on_where_it_was_interrupted,
         only_an_empty_store_is_restored_into_and_what_contradicts_is_refused,
     }
-}
-
-contract! {
-    backends { sqlite, json, #[cfg(feature = "mongodb")] mongodb }
-
     accepting {
         a_first_text_makes_the_person_and_the_conversation,
         a_repeat_gets_the_receipt_of_the_first_time,

@@ -1,5 +1,6 @@
 //! MongoDB apart from the contract: whose database it is, how it is reached, and what LibreChat and other programs find there.
 
+mod archives;
 mod librechat;
 mod opening;
 mod servers;

@@ -18,7 +18,7 @@ use crate::store::mongodb::state::consent::Said;
 use crate::store::{Accepted, Action, ConversationTarget, Debounce, Door, Effect, FixedAnswer, NewInbound, Receipt};
 
 /// The longest text that a head keeps; a longer one stands with the messages and is read when its turn begins.
-const TEXT_IN_HEAD: usize = 128 * 1024;
+pub(in crate::store::mongodb) const TEXT_IN_HEAD: usize = 128 * 1024;
 
 /// What became of a message so far.
 #[derive(Debug)]
@@ -209,10 +209,10 @@ impl Draft {
         if sent.is_empty() {
             return;
         }
-        let stored = &self.state.person.caller_metadata.0;
+        let stored = self.state.person.caller_metadata.get();
         let merged = merge_metadata(sent, stored);
         if merged != *stored {
-            self.state.person.caller_metadata = JsonText(merged);
+            self.state.person.caller_metadata = JsonText::of(merged);
             self.state.person.updated_at = self.now;
         }
     }

@@ -9,6 +9,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::MessageId;
 use crate::domain::ledger::{Credits, Usage};
 use crate::domain::message::{Message, Role};
+use crate::domain::step::ToolCall;
 use crate::domain::turn::{NewReply, Refusal, StoredReply, TurnEnd, TurnLease, TurnState};
 use crate::store::mongodb::names::Place;
 use crate::store::mongodb::shapes;
@@ -178,9 +179,8 @@ impl Draft {
             // What was shown of it stands in the reply.
             step.said.clear();
             for call in &mut step.calls {
-                let JsonText(call_as_asked) = &mut call.call;
-                call_as_asked.arguments.clear();
-                call_as_asked.extra = None;
+                let ToolCall { id, name, .. } = call.call.get().clone();
+                call.call = JsonText::of(ToolCall { id, name, arguments: String::new(), extra: None });
                 call.result = Some(String::new());
             }
         }

@@ -102,6 +102,9 @@ pub(super) struct State {
     /// Where their graph, todo list and schedules stand.
     #[serde(default)]
     pub(super) lists: Lists,
+    /// They are nobody any more, since then; what is left of them is being erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) erased_at: Option<Timestamp>,
 }
 
 /// Who somebody is.
@@ -420,6 +423,7 @@ impl State {
             notices: Vec::new(),
             receipts: Vec::new(),
             lists: Lists::default(),
+            erased_at: None,
         }
     }
 
@@ -444,7 +448,7 @@ impl State {
             last_sms: self.last_sms,
             message_count: self.message_count,
             preferences,
-            caller_metadata: caller_metadata.0,
+            caller_metadata: caller_metadata.get().clone(),
             blocked: self.person.blocked,
             balance: self.balance,
             created_at: self.person.created_at,

@@ -25,7 +25,7 @@ impl CallState {
         let result = self
             .ended_at
             .map(|_ended| CallResult { text: self.result.clone().unwrap_or_default(), failed: self.failed.unwrap_or_default() });
-        RecordedCall { call: self.call.0.clone(), begun_at: self.begun_at, ended_at: self.ended_at, result }
+        RecordedCall { call: self.call.get().clone(), begun_at: self.begun_at, ended_at: self.ended_at, result }
     }
 }
 
@@ -52,7 +52,7 @@ impl Draft {
         if steps.iter().any(|step| step.number == new.number) {
             return Ok(());
         }
-        let call = |call| CallState { call: JsonText(call), begun_at: None, ended_at: None, failed: None, result: None };
+        let call = |call| CallState { call: JsonText::of(call), begun_at: None, ended_at: None, failed: None, result: None };
         let step = StepState {
             number: new.number,
             said: new.text,

@@ -48,20 +48,64 @@ macro_rules! word_module {
 }
 word_module!(outbound_state, crate::domain::delivery::OutboundState);
 
-/// A value kept as JSON text, because its names are not ours.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(in crate::store::mongodb) struct JsonText<T>(pub(in crate::store::mongodb) T);
+/// A value kept as JSON text, because its names are not ours. The text stays as it was written: nothing in it is rounded on the way.
+#[derive(Debug, Clone)]
+pub(in crate::store::mongodb) struct JsonText<T> {
+    value: T,
+    text: String,
+}
 
-impl<T: Serialize> Serialize for JsonText<T> {
+impl<T> JsonText<T> {
+    /// What it says.
+    pub(in crate::store::mongodb) const fn get(&self) -> &T {
+        &self.value
+    }
+
+    /// As it is written.
+    pub(in crate::store::mongodb) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<T: Serialize> JsonText<T> {
+    /// A value, written now.
+    pub(in crate::store::mongodb) fn of(value: T) -> Self {
+        // What is kept so has texts for names, so this cannot fail; an empty text would be damage and not another value.
+        let text = serde_json::to_string(&value).unwrap_or_default();
+        Self { value, text }
+    }
+}
+
+impl<T: DeserializeOwned> JsonText<T> {
+    /// A value as it was written.
+    ///
+    /// # Errors
+    /// When the text is not one.
+    pub(in crate::store::mongodb) fn parse(text: String) -> serde_json::Result<Self> {
+        Ok(Self { value: serde_json::from_str(&text)?, text })
+    }
+}
+
+impl<T: Serialize + Default> Default for JsonText<T> {
+    fn default() -> Self {
+        Self::of(T::default())
+    }
+}
+
+impl<T> PartialEq for JsonText<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl<T> Serialize for JsonText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = serde_json::to_string(&self.0).map_err(serde::ser::Error::custom)?;
-        serializer.serialize_str(&text)
+        serializer.serialize_str(&self.text)
     }
 }
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for JsonText<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        serde_json::from_str(&text).map(Self).map_err(D::Error::custom)
+        Self::parse(String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }

@@ -78,7 +78,7 @@ fn read(db: &Connection, whose: Whose, mut hand_out: impl FnMut(Vec<Record>) -> 
     let mut bytes = 0;
     let mut wanted = true;
     snapshot::each(db, whose, |record| {
-        bytes += size(&record);
+        bytes += record.weight();
         batch.push(record);
         if batch.len() >= RECORDS || bytes >= BYTES {
             bytes = 0;
@@ -91,20 +91,6 @@ fn read(db: &Connection, whose: Whose, mut hand_out: impl FnMut(Vec<Record>) -> 
     }
     db.execute_batch("COMMIT")?;
     Ok(())
-}
-
-/// About how much a record takes: its texts that can be long.
-fn size(record: &Record) -> usize {
-    match record {
-        Record::Message(message) => message.text.len() + message.attachments.as_ref().map_or(0, |raw| raw.get().len()),
-        Record::Turn(turn) => turn.request.as_ref().map_or(0, |raw| raw.get().len()) + turn.answer.as_ref().map_or(0, String::len),
-        Record::Call(call) => call.arguments.len() + call.result.as_ref().map_or(0, String::len),
-        Record::Step(step) => step.said.len(),
-        Record::Outbound(outbound) => outbound.body.len(),
-        Record::Summary(summary) => summary.text.len(),
-        Record::Observation(observation) => observation.text.len(),
-        _ => 256,
-    }
 }
 
 /// The archive that is being restored.
