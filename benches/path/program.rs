@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::requests::{ACCOUNT_SID, API_KEY, AUTH_TOKEN, OUR_NUMBER, PUBLIC_URL};
@@ -16,6 +17,19 @@ pub(crate) struct Program {
     pub(crate) address: SocketAddr,
     /// From the start of the process to its ready line.
     pub(crate) start_took: Duration,
+}
+
+/// Another executable that is measured in place of this build's.
+static OTHER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Measures another executable from now on.
+pub(crate) fn measure(other: PathBuf) {
+    OTHER.set(other).expect("said once");
+}
+
+/// The executable that is measured.
+pub(crate) fn executable() -> &'static Path {
+    OTHER.get().map_or(Path::new(env!("CARGO_BIN_EXE_scrubjay")), PathBuf::as_path)
 }
 
 /// The folder of that name below `target/`.
@@ -50,10 +64,17 @@ pub(crate) fn configure(folder: &Path, fakes: SocketAddr) {
     fs::write(folder.join("config.toml"), text).expect("a settings file");
 }
 
+/// Adds to the settings in `folder` where data lies.
+pub(crate) fn store_in(folder: &Path, storage: &str) {
+    let file = folder.join("config.toml");
+    let text = fs::read_to_string(&file).expect("the settings");
+    fs::write(file, text + storage).expect("a settings file");
+}
+
 impl Program {
     /// Starts `scrubjay serve` on the data in `folder`, which was configured.
     pub(crate) fn serve(folder: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scrubjay"));
+        let mut command = Command::new(executable());
         command.env_clear().current_dir(folder).arg("--config").arg(folder.join("config.toml"));
         command.arg("--data-dir").arg(folder.join("data")).args(["serve", "--listen", "127.0.0.1:0"]);
         Self::start(command, folder)
@@ -100,12 +121,17 @@ impl Program {
 
     /// CPU that it has used, user and system.
     pub(crate) fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
-        let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name in brackets").1.split(' ').collect();
-        // Fields 14 and 15 of proc(5), in ticks, of which Linux shows a hundred a second.
-        let ticks = |index: usize| fields[index].parse::<u64>().expect("a number");
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+        cpu_of(self.child.id())
     }
+}
+
+/// CPU that a process has used, user and system.
+pub(crate) fn cpu_of(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name in brackets").1.split(' ').collect();
+    // Fields 14 and 15 of proc(5), in ticks, of which Linux shows a hundred a second.
+    let ticks = |index: usize| fields[index].parse::<u64>().expect("a number");
+    Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
 impl Drop for Program {

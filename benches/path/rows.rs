@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::backends::Wanted;
 use crate::connection::Connection;
 use crate::fakes::{Controls, FIRST_TOKEN};
 use crate::load;
@@ -23,11 +24,13 @@ pub(crate) struct Bench {
     pub(crate) rounds: usize,
     /// Requests of a round are this many times the quick ones.
     pub(crate) scale: usize,
+    /// For the table of backends.
+    pub(crate) backends: Wanted,
     pub(crate) report: Report,
 }
 
 /// People who text in the loads.
-const PEOPLE: usize = 1000;
+pub(crate) const PEOPLE: usize = 1000;
 /// The first number that no large store has.
 const NEW: usize = 500_000;
 
@@ -159,13 +162,13 @@ impl Bench {
         self.report.bounded("added delay of the first token, p50", ours_p50 - theirs_p50, "ms", Bounds::AtMost { floor: 2.0, aim: 0.5 });
     }
 
-    /// A store of `people` with five turns each, on disk, and nobody using it.
-    async fn large_store(&self, name: &str, people: usize) -> PathBuf {
+    /// A store of `people` with so many turns each, on disk, and nobody using it.
+    pub(crate) async fn large_store(&self, name: &str, people: usize, turns: usize) -> PathBuf {
         let folder = fresh_folder(name);
         configure(&folder, self.fakes);
         let program = Program::serve(&folder);
         let answered = self.model.answered.load(Ordering::SeqCst);
-        for turn in 0..5 {
+        for turn in 0..turns {
             load::closed(program.address, 1, &requests::texts(900 + turn, 1, 0, 1)).await.expect_only(200);
             while self.model.answered.load(Ordering::SeqCst) <= answered + turn {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -181,7 +184,7 @@ impl Bench {
     /// From the start of the process to its ready line.
     pub(crate) async fn start(&mut self) {
         println!("start");
-        let folder = self.large_store("large", 20_000 * self.scale).await;
+        let folder = self.large_store("large", 20_000 * self.scale, 5).await;
         let took = (0..7).map(|_| Program::serve(&folder).start_took.as_secs_f64() * 1000.0).collect();
         self.report.bounded("start to ready, large store", median(took), "ms", Bounds::AtMost { floor: 300.0, aim: 50.0 });
     }
@@ -193,7 +196,7 @@ impl Bench {
         let mut costs = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..self.rounds {
             for (store, people) in [("small", PEOPLE), ("large", 20_000 * self.scale)] {
-                let folder = self.large_store(store, people).await;
+                let folder = self.large_store(store, people, 5).await;
                 for (index, first) in [NEW, 1].into_iter().enumerate() {
                     let program = Program::serve(&folder);
                     load::closed(program.address, 32, &requests::messages(PEOPLE, first, PEOPLE)).await.expect_only(200);

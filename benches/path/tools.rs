@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::connection::{Answer, Connection, find};
 use crate::load::{self, Requests};
-use crate::program::{Program, folder_of, fresh_folder};
+use crate::program::{Program, executable, folder_of, fresh_folder};
 use crate::report::{Bounds, median};
 use crate::requests;
 use crate::rows::{Bench, per};
@@ -55,7 +55,7 @@ pub(crate) fn serve_bare() {
 }
 
 /// One call, whole, as bytes.
-fn call(address: SocketAddr, token: &str, tool: &str, arguments: &Value) -> Vec<u8> {
+pub(crate) fn call(address: SocketAddr, token: &str, tool: &str, arguments: &Value) -> Vec<u8> {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}).to_string();
     format!(
         "POST /mcp/memory HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nMCP-Protocol-Version: 2025-06-18\r\n\
@@ -74,7 +74,7 @@ fn entity(prefix: &str, index: usize) -> Value {
 }
 
 /// A token of the first person, made beside the running program, which notices it.
-fn token(folder: &Path) -> String {
+pub(crate) fn token(folder: &Path) -> String {
     let output = scrubjay(folder).args(["token", "create", "--user", &requests::number(0), "--json"]).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -88,14 +88,14 @@ fn is_result(answer: &Answer) -> bool {
 }
 
 /// A kind of call whose cost is taken, with its bounds in milliseconds.
-struct Timed {
-    what: &'static str,
-    tool: &'static str,
+pub(crate) struct Timed {
+    pub(crate) what: &'static str,
+    pub(crate) tool: &'static str,
     floor: f64,
     aim: f64,
 }
 
-const TIMED: [Timed; 4] = [
+pub(crate) const TIMED: [Timed; 4] = [
     Timed { what: "create one entity", tool: "create_entities", floor: 0.5, aim: 0.2 },
     Timed { what: "add one observation", tool: "add_observations", floor: 0.5, aim: 0.2 },
     Timed { what: "search, one hit", tool: "search_nodes", floor: 1.0, aim: 0.3 },
@@ -104,7 +104,7 @@ const TIMED: [Timed; 4] = [
 
 impl Timed {
     /// The arguments of a call, and the name of the one entity that its answer must hold.
-    fn call(&self, size: usize, index: usize) -> (Value, String) {
+    pub(crate) fn call(&self, size: usize, index: usize) -> (Value, String) {
         let known = format!("jay {:06}", index * 37 % size);
         match self.tool {
             "create_entities" => {
@@ -122,7 +122,7 @@ impl Timed {
     }
 
     /// Fails unless the answer tells of that entity and of no other, and for an observation that it was added.
-    fn expect_one(&self, answer: &Answer, name: &str) {
+    pub(crate) fn expect_one(&self, answer: &Answer, name: &str) {
         let body = String::from_utf8_lossy(&answer.body);
         assert!(is_result(answer), "{}: {body}", self.what);
         let answer: Value = serde_json::from_str(&body).expect("JSON");
@@ -250,13 +250,13 @@ fn start_over_stdio(folder: &Path) -> (f64, f64) {
 }
 
 /// The command on the settings and the data in `folder`.
-fn scrubjay(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_scrubjay"));
+pub(crate) fn scrubjay(folder: &Path) -> Command {
+    let mut command = Command::new(executable());
     command.env_clear().current_dir(folder).arg("--config").arg(folder.join("config.toml")).arg("--data-dir").arg(folder.join("data"));
     command
 }
 
-async fn fill(program: &Program, token: &str, from: usize, to: usize) {
+pub(crate) async fn fill(program: &Program, token: &str, from: usize, to: usize) {
     let requests: Vec<Vec<u8>> = (from..to)
         .step_by(500)
         .map(|first| {
