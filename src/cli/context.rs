@@ -79,26 +79,30 @@ impl Context {
     /// Does something with everything open over the store, beside a running server or without one, and closes it again. No
     /// carrier is open: such a command sends nothing. Where no store is, the folder is more likely mistyped than empty.
     pub(crate) fn with_app<T>(&self, missing: Missing, work: impl AsyncFnOnce(&App) -> anyhow::Result<T>) -> anyhow::Result<T> {
-        let loaded = self.settings()?;
-        if missing == Missing::Refuse && !store::exists(&loaded.config.storage) {
-            bail!(
-                "there is no store in {}; is storage.path (--data-dir) right? `scrubjay serve` and `scrubjay demo` make one",
-                loaded.config.storage.path.display()
-            );
-        }
-        // A command does one thing; starting threads for it would take longer than the thing.
-        let runtime = small_runtime()?;
-        runtime.block_on(async {
-            let closed = Opened { gateways: Gateways::default(), simulator: None };
-            let mut config = loaded.config;
-            // Replies that are to be texted are the server's affair; a command without a carrier is no reason to refuse.
-            config.external_api.deliver = ApiDelivery::None;
-            let app = App::open_with(config, Clock::system(), closed).await?;
-            let outcome = work(&app).await;
-            app.close().await;
-            outcome
-        })
+        with_app(self.settings()?, missing, work)
     }
+}
+
+/// The same for settings that are there already.
+pub(crate) fn with_app<T>(loaded: Loaded, missing: Missing, work: impl AsyncFnOnce(&App) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    if missing == Missing::Refuse && !store::exists(&loaded.config.storage) {
+        bail!(
+            "there is no store in {}; is storage.path (--data-dir) right? `scrubjay serve` and `scrubjay demo` make one",
+            loaded.config.storage.path.display()
+        );
+    }
+    // A command does one thing; starting threads for it would take longer than the thing.
+    let runtime = small_runtime()?;
+    runtime.block_on(async {
+        let closed = Opened { gateways: Gateways::default(), simulator: None };
+        let mut config = loaded.config;
+        // Replies that are to be texted are the server's affair; a command without a carrier is no reason to refuse.
+        config.external_api.deliver = ApiDelivery::None;
+        let app = App::open_with(config, Clock::system(), closed).await?;
+        let outcome = work(&app).await;
+        app.close().await;
+        outcome
+    })
 }
 
 /// A runtime with as many threads as there are processors.

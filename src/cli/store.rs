@@ -8,11 +8,12 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tokio::runtime::Builder;
 
-use super::context::{Context, Missing};
+use super::context::{Context, Missing, with_app};
 use super::output::{Output, complain, table};
 use super::{DONE, FAILED};
 use crate::app::App;
 use crate::clock::Clock;
+use crate::config::sections::Storage;
 use crate::service::archives::{self, Found};
 use crate::store::record::Record;
 use crate::store::{self, Whose};
@@ -134,19 +135,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Stats { people, output } => context.with_app(Missing::Refuse, async |app| stats(app, people, output).await),
         Command::Check { use_previous, output } => {
+            let loaded = context.settings()?;
             if use_previous {
-                mend(context)?;
+                mend(&loaded.config.storage)?;
             }
-            context.with_app(Missing::Refuse, async |app| check(app, output).await)
+            with_app(loaded, Missing::Refuse, async |app| check(app, output).await)
         }
         Command::Init { output } => init(context, output),
     }
 }
 
 /// Goes back to the last good copies, and says which.
-fn mend(context: &Context) -> anyhow::Result<()> {
-    let loaded = context.settings()?;
-    for mended in store::use_previous(&loaded.config.storage, &Clock::system())? {
+fn mend(storage: &Storage) -> anyhow::Result<()> {
+    for mended in store::use_previous(storage, &Clock::system())? {
         complain(&format!("{}: {}", mended.file.display(), mended.what));
     }
     Ok(())
