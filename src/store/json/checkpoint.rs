@@ -32,6 +32,8 @@ use crate::store::{StoreError, StoreResult};
 pub(super) enum Why {
     /// There is something new.
     Changed,
+    /// There is nothing new, but the copies are older than the files: what is in them alone goes.
+    Rest,
     /// Something must not stay readable: the older copies and the journal that have it go as well.
     Forgotten,
 }
@@ -60,7 +62,7 @@ impl Checkpoint {
         let lock = lock_file(&path)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) if why == Why::Changed => return Ok(()),
+            Err(std::fs::TryLockError::WouldBlock) if why != Why::Forgotten => return Ok(()),
             Err(error) => return Err(StoreError::unavailable("another process writes the files", std::io::Error::from(error))),
         }
         self.once(&[])?;
@@ -87,6 +89,7 @@ impl Checkpoint {
 
     fn once(&self, also: &[FileOf]) -> StoreResult<()> {
         let manifest = Manifest::read(&self.layout, &self.store)?.unwrap_or_else(|| Manifest::first(&self.store));
+        self.clear(&manifest)?;
         let moment = self.moment(&manifest)?;
         let mut changed = self.changed(manifest.segment, moment.boundary)?;
         changed.extend(also);
@@ -223,11 +226,26 @@ impl Checkpoint {
             previous_segment: manifest.segment,
             shared,
             written: written.iter().map(|path| below(path)).collect(),
+            deleted: empty.iter().cloned().chain(gone.iter().map(|user| self.layout.person(*user))).map(|path| below(&path)).collect(),
             ..manifest.clone()
         };
         next.write(&self.layout)?;
-        self.clear(&next, &empty, &gone)?;
+        self.clear(&next)?;
         Ok(())
+    }
+
+    /// Whether the journal has something that is not in the files, and whether it or the copies have something that is in neither
+    /// any more: so a process left them that was ended before its time.
+    pub(super) fn left_over(&self) -> StoreResult<(bool, bool)> {
+        let Some(manifest) = Manifest::read(&self.layout, &self.store)? else { return Ok((false, false)) };
+        let mut lines = (false, false);
+        for segment in segments::list(&self.layout)? {
+            if segments::has_lines(&self.layout.segment(segment))? {
+                let newer = segment >= manifest.segment;
+                lines = (lines.0 || newer, lines.1 || !newer);
+            }
+        }
+        Ok((lines.0, lines.1 || !manifest.written.is_empty() || !manifest.deleted.is_empty()))
     }
 
     /// What was written last time and not now has a copy beside it that is older than the journal reaches: it becomes one of now.
@@ -242,20 +260,16 @@ impl Checkpoint {
         folders.iter().try_for_each(|folder| sync_folder(folder))
     }
 
-    /// Deletes what nothing names any more: segments, empty files, the folders of people who are gone.
-    fn clear(&self, manifest: &Manifest, empty: &[PathBuf], gone: &[UserId]) -> StoreResult<()> {
-        for path in empty {
-            for path in [path.clone(), previous(path), beside(path, "part"), beside(path, "link")] {
-                remove(&path)?;
+    /// Deletes what nothing names any more: files of which nothing is left, folders of people who are gone, segments.
+    fn clear(&self, manifest: &Manifest) -> StoreResult<()> {
+        for path in manifest.deleted.iter().map(|path| self.layout.root.join(path)) {
+            if path.is_dir() {
+                super::layout::remove_folder(&path)?;
+                continue;
             }
-        }
-        for user in gone {
-            let folder = self.layout.person(*user);
-            match std::fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(super::layout::failed("deleted", &folder, error));
-                }
-                _ => {}
+            let copy = previous(&path);
+            for path in [beside(&path, "part"), beside(&path, "link"), beside(&copy, "part"), copy, path] {
+                remove(&path)?;
             }
         }
         for segment in segments::list(&self.layout)? {

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::steps::{pieces, step};
 use crate::domain::ids::UserId;
 use crate::store::record::Kind;
 use crate::store::{StoreError, StoreResult};
@@ -167,12 +168,12 @@ pub(super) fn failed(what: &str, path: &Path, error: std::io::Error) -> StoreErr
 
 /// Makes a folder and those above it, for their owner only.
 pub(super) fn make_folder(folder: &Path) -> StoreResult<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed("made", folder, error))
+    step().and_then(|()| DirBuilder::new().recursive(true).mode(0o700).create(folder)).map_err(|error| failed("made", folder, error))
 }
 
 /// Makes what was done in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> StoreResult<()> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed("written", folder, error))
+    step().and_then(|()| File::open(folder)).and_then(|folder| folder.sync_all()).map_err(|error| failed("written", folder, error))
 }
 
 /// What becomes of a file that another takes the place of.
@@ -188,15 +189,25 @@ pub(super) enum Keep {
 /// made durable by [`sync_folder`] afterwards.
 pub(super) fn put_unsynced(path: &Path, bytes: &[u8], keep: Keep) -> StoreResult<()> {
     let part = beside(path, "part");
-    write_new(&part, bytes).map_err(|error| failed("written", &part, error))?;
+    if let Err(error) = write_new(&part, bytes) {
+        // A part of a file takes room that may be what is missing.
+        let _left = remove(&part);
+        return Err(failed("written", &part, error));
+    }
     if keep == Keep::Previous && path.exists() {
         let link = beside(path, "link");
         // What a process left that died just here.
-        let _left = std::fs::remove_file(&link);
-        std::fs::hard_link(path, &link).map_err(|error| failed("kept", path, error))?;
-        std::fs::rename(&link, previous(path)).map_err(|error| failed("kept", path, error))?;
+        remove(&link)?;
+        step().and_then(|()| std::fs::hard_link(path, &link)).map_err(|error| failed("kept", path, error))?;
+        rename(&link, &previous(path)).map_err(|error| failed("kept", path, error))?;
+        // Of two names of one file renaming one to the other leaves both: a process died when the copy was this very file.
+        remove(&link)?;
     }
-    std::fs::rename(&part, path).map_err(|error| failed("written", path, error))
+    rename(&part, path).map_err(|error| failed("written", path, error))
+}
+
+fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    step().and_then(|()| std::fs::rename(from, to))
 }
 
 /// The same, durable with its folder.
@@ -206,17 +217,43 @@ pub(super) fn put(path: &Path, bytes: &[u8], keep: Keep) -> StoreResult<()> {
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    step()?;
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
+    for piece in pieces(bytes) {
+        step()?;
+        file.write_all(piece)?;
+    }
+    step()?;
     file.sync_all()
 }
 
 /// Deletes a file; one that is not there is deleted.
 pub(super) fn remove(path: &Path) -> StoreResult<()> {
-    match std::fs::remove_file(path) {
+    done(step().and_then(|()| std::fs::remove_file(path)), path)
+}
+
+/// Deletes a folder with all that is in it, likewise.
+pub(super) fn remove_folder(path: &Path) -> StoreResult<()> {
+    done(step().and_then(|()| std::fs::remove_dir_all(path)), path)
+}
+
+fn done(removed: std::io::Result<()>, path: &Path) -> StoreResult<()> {
+    match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("deleted", path, error)),
         _ => Ok(()),
     }
+}
+
+/// How much room a probe asks for: more than the journal of a usual moment.
+const PROBE: usize = 256 << 10;
+
+/// Tells whether the disk takes what is written to a folder at this moment, by writing something to it.
+pub(super) fn probe(folder: &Path) -> StoreResult<()> {
+    let path = folder.join(format!("probe-{}", std::process::id()));
+    let written = write_new(&path, &vec![b' '; PROBE]);
+    let removed = std::fs::remove_file(&path);
+    written.map_err(|error| failed("written", &path, error))?;
+    removed.map_err(|error| failed("deleted", &path, error))
 }
 
 #[cfg(test)]

@@ -63,12 +63,23 @@ pub(super) struct Manifest {
     pub(super) shared: Vec<String>,
     /// What was written last, so has an older copy beside it: paths below the store's folder.
     pub(super) written: Vec<String>,
+    /// What is deleted now that this says what there is: paths likewise. A process may have died before it did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) deleted: Vec<String>,
 }
 
 impl Manifest {
     /// Of a store that has no files yet.
     pub(super) fn first(store: &str) -> Self {
-        Self { store: store.to_owned(), generation: 0, segment: 1, previous_segment: 1, shared: Vec::new(), written: Vec::new() }
+        Self {
+            store: store.to_owned(),
+            generation: 0,
+            segment: 1,
+            previous_segment: 1,
+            shared: Vec::new(),
+            written: Vec::new(),
+            deleted: Vec::new(),
+        }
     }
 
     pub(super) fn read(layout: &Layout, store: &str) -> StoreResult<Option<Self>> {

@@ -25,6 +25,9 @@ mod rebuild;
 mod replay;
 mod segments;
 mod sheet;
+mod steps;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use std::fs::File;
@@ -138,10 +141,7 @@ fn prepare(layout: &Layout, identity: &Identity) -> StoreResult<PathBuf> {
     if let Some(position) = &known
         && segments::fits(layout, position)?
     {
-        let readable = |path: &std::path::Path, _of: &layout::FileOf, sheet: &sheet::Sheet<'_>| -> StoreResult<()> {
-            sheet::records(path, sheet).try_for_each(|read| read.map(|_record| ()))
-        };
-        files::each(layout, &identity.store, &manifest, readable, |_path, error| Err(error))?;
+        files::verify(layout, &identity.store, &manifest)?;
         rebuild::journal(&source, known.as_ref(), |_change| Ok(()))?;
         return Ok(file);
     }

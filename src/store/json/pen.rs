@@ -16,6 +16,7 @@ use super::line::{Noted, Voucher};
 use super::replay;
 use super::segments::{self, Position};
 use super::sheet::damaged;
+use super::steps::{pieces, step};
 use crate::store::sqlite::{Fault, Journal, Outcome, Unit};
 use crate::store::{StoreError, StoreResult};
 
@@ -40,8 +41,8 @@ pub(super) struct Pen {
     before: Option<Position>,
     noted: Vec<Noted>,
     bytes: u64,
-    /// What was kept could not be taken back: nobody knows what the journal holds.
-    broken: Option<String>,
+    /// What was kept behind this place could not be taken back. It is tried again before anything else is written.
+    untaken: Option<Position>,
 }
 
 impl Pen {
@@ -59,7 +60,7 @@ impl Pen {
             before: None,
             noted: Vec::new(),
             bytes: 0,
-            broken: None,
+            untaken: None,
         })
     }
 
@@ -89,11 +90,15 @@ impl Pen {
 
     /// Makes up for what others kept, inside a write transaction, and says where the journal ends then.
     pub(super) fn catch_up(&mut self, unit: &Unit<'_>) -> Outcome<Position> {
-        if let Some(reason) = &self.broken {
-            return Err(StoreError::Unavailable { reason: reason.clone(), source: None }.into());
-        }
         self.take_lock()?;
         let mut position = applied(unit.db)?.ok_or_else(|| damaged(unit.file, "the index does not say how much of the journal it has"))?;
+        if let Some(before) = &self.untaken {
+            // Another process may have found it meanwhile, and done what it says: then it is stored.
+            if *before == position {
+                truncate(&self.layout.segment(before.segment), before.offset)?;
+            }
+            self.untaken = None;
+        }
         let first = position.clone();
         let mut seen = false;
         loop {
@@ -176,7 +181,15 @@ impl Pen {
         self.before = self.end.clone();
         let path = self.layout.segment(end.segment);
         let file = self.segment(end.segment)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(|error| failed("written", &path, error))?;
+        let mut write = || -> std::io::Result<()> {
+            for piece in pieces(text.as_bytes()) {
+                step()?;
+                file.write_all(piece)?;
+            }
+            step()?;
+            file.sync_data()
+        };
+        write().map_err(|error| failed("written", &path, error))?;
         set_applied(unit.db, &end)?;
         self.end = Some(end);
         Ok(())
@@ -188,8 +201,8 @@ impl Pen {
         let path = self.layout.segment(before.segment);
         if let Err(error) = truncate(&path, before.offset) {
             // What is there now may come back with the next process that opens the store: nobody was told that it was stored.
-            tracing::error!(error = %error, "what could not be stored could not be taken back either; nothing is written until a restart");
-            self.broken = Some(format!("{} could not be put back as it was; restart this program", path.display()));
+            tracing::error!(error = %error, "what could not be stored could not be taken back either; nothing is written until it can");
+            self.untaken = Some(before.clone());
         }
         self.end = Some(before);
         self.open = None;
@@ -241,8 +254,13 @@ pub(super) fn lock_file(path: &std::path::Path) -> StoreResult<File> {
 }
 
 fn truncate(path: &std::path::Path, length: u64) -> StoreResult<()> {
-    let cut = OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(length).and_then(|()| file.sync_all()));
-    cut.map_err(|error| failed("cut", path, error))
+    let cut = || -> std::io::Result<()> {
+        step()?;
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(length)?;
+        file.sync_all()
+    };
+    cut().map_err(|error| failed("cut", path, error))
 }
 
 /// Makes a segment with its head, durable. One of a process that died while it made it is made anew.

@@ -60,6 +60,16 @@ pub(super) fn list(layout: &Layout) -> StoreResult<Vec<u64>> {
     Ok(numbers)
 }
 
+/// Whether a segment holds more than its head.
+pub(super) fn has_lines(path: &Path) -> StoreResult<bool> {
+    let read = || -> std::io::Result<bool> {
+        let mut begin = Vec::new();
+        File::open(path)?.take(4096).read_to_end(&mut begin)?;
+        Ok(begin.iter().position(|byte| *byte == b'\n').is_some_and(|end| end + 1 < begin.len()))
+    };
+    read().map_err(|error| failed("read", path, error))
+}
+
 /// The text of a segment from a place on.
 fn text_from(path: &Path, offset: u64) -> StoreResult<Vec<u8>> {
     let read = || -> std::io::Result<Vec<u8>> {

@@ -29,6 +29,12 @@ pub(in crate::store) trait Journal: Send {
 
 /// What goes on beside the store's own threads.
 pub(in crate::store) trait Companion: Send + Sync {
+    /// Tells whether there is room at this moment for what a unit keeps, and leave to write it.
+    ///
+    /// # Errors
+    /// When there is not.
+    fn probe(&self) -> StoreResult<()>;
+
     /// Something was deleted that must not stay readable.
     fn forget(&self);
 

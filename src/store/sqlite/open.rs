@@ -1,8 +1,10 @@
 //! Opening the file: who owns it, what it holds, which version, and how each connection is set up.
 
 use std::fs::{DirBuilder, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::backup::Backup;
@@ -51,34 +53,67 @@ pub(in crate::store) fn file_in(folder: &Path) -> PathBuf {
 /// Several processes may do this at once.
 pub(in crate::store) fn prepare(folder: &Path, cache_mib: u32, migrations: &[&str]) -> StoreResult<PathBuf> {
     let file = file_in(folder);
-    create(folder, &file)?;
-    let db = connect(&file, Access::Write, cache_mib)?;
+    let advice = |what: &Path| format!("{} cannot be made or opened; set storage.path to a folder that can be written", what.display());
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| StoreError::unavailable(advice(folder), error))?;
+    match file.metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => found(&file, cache_mib, migrations, &advice(&file))?,
+        Err(error) => return Err(StoreError::unavailable(advice(&file), error)),
+        // SQLite takes it for a new database. Ours are never empty: they are made elsewhere and put in place whole.
+        Ok(metadata) if metadata.len() == 0 => {
+            let reason = "it is empty, which a store never is; restore a copy of it, or delete it to begin anew".to_owned();
+            return Err(StoreError::Corrupt { place: file, reason });
+        }
+        Ok(_there) => {}
+    }
+    // Whether it can be written to is told better by the system than by SQLite.
+    OpenOptions::new().read(true).write(true).open(&file).map_err(|error| StoreError::unavailable(advice(&file), error))?;
+    update(&file, cache_mib, migrations).map_err(|fault| fault.into_store_error(&file))?;
+    Ok(file)
+}
+
+fn update(file: &Path, cache_mib: u32, migrations: &[&str]) -> Outcome<()> {
+    let db = connect(file, Access::Write, cache_mib)?;
     let begun = Instant::now();
     loop {
-        match bring_up_to_date(&db, &file, migrations) {
-            // Two processes that turn a new file into a write-ahead log at once: SQLite tells one of them without waiting.
+        match bring_up_to_date(&db, file, migrations) {
+            // Two processes that turn a file into a write-ahead log at once: SQLite tells one of them without waiting.
             Err(Fault::Sql(error)) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < WAIT => {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            Err(fault) => return Err(fault.into_store_error(&file)),
-            Ok(()) => return Ok(file),
+            other => return other,
         }
     }
 }
 
-/// Makes the folder (for its owner only) and an empty file (likewise).
-fn create(folder: &Path, file: &Path) -> StoreResult<()> {
-    let advice = |what: &Path| format!("{} cannot be made or opened; set storage.path to a folder that can be written", what.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| StoreError::unavailable(advice(folder), error))?;
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(file)
-        .map_err(|error| StoreError::unavailable(advice(file), error))?;
-    Ok(())
+/// Makes the file: under another name first, so that there is a whole one or none at any moment.
+fn found(file: &Path, cache_mib: u32, migrations: &[&str], advice: &str) -> StoreResult<()> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let part = file.with_file_name(format!("{FILE}.new-{}-{number}", std::process::id()));
+    let cannot = |error: std::io::Error| StoreError::unavailable(advice.to_owned(), error);
+    let made = (|| {
+        // For its owner only.
+        OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&part).map_err(cannot)?;
+        // Closing it moves its log into it.
+        update(&part, cache_mib, migrations).map_err(|fault| fault.into_store_error(file))?;
+        match std::fs::hard_link(&part, file) {
+            // Another process was first, and its file is as good.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            // A file system without links.
+            Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
+                std::fs::rename(&part, file).map_err(cannot)
+            }
+            linked => linked.map_err(cannot),
+        }
+    })();
+    for left in ["", "-wal", "-shm"] {
+        let mut path = part.clone().into_os_string();
+        path.push(left);
+        let _gone = std::fs::remove_file(path);
+    }
+    made?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|opened| opened.sync_all()).map_err(cannot)
 }
 
 /// Opens a connection and sets it up.

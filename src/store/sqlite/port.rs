@@ -229,7 +229,13 @@ impl Tokens for SqliteStore {
 #[async_trait]
 impl Upkeep for SqliteStore {
     async fn check(&self) -> StoreResult<()> {
-        self.checks.check(&self.clock, || self.writer.submit(Urgency::Other, upkeep::check)).await
+        let companion = self.companion.clone();
+        let check = move |unit: &Unit<'_>| {
+            companion.as_ref().map_or(Ok(()), |companion| companion.probe())?;
+            upkeep::check(unit)
+        };
+        self.checks.check(&self.clock, || self.writer.submit(Urgency::Other, check)).await?;
+        self.writer.check_trouble()
     }
 
     async fn figures(&self) -> StoreResult<StoreFigures> {

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
@@ -26,6 +27,10 @@ const QUEUE: usize = 4096;
 const BATCH_ACCEPTS: usize = 256;
 /// … and other work that it takes at least, where so much is waiting: acknowledgements go first, but starve nobody.
 const BATCH_OTHERS: usize = 128;
+
+/// For how long a batch that was not stored is told to whoever asks whether the store can be written to: a disk that is full for
+/// many writes may take a small one.
+const TROUBLED: Duration = Duration::from_secs(5);
 
 /// What a unit of work runs in: the connection inside a transaction, and the moment.
 pub(in crate::store) struct Unit<'a> {
@@ -110,12 +115,18 @@ enum End {
 struct Shared {
     queues: Mutex<Queues>,
     arrived: Condvar,
+    /// The newest batch that was not stored.
+    trouble: Mutex<Option<(Instant, StoreError)>>,
 }
 
 impl Shared {
     /// A panic elsewhere leaves the queues whole: each change to them is one call.
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<(Instant, StoreError)>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,7 +145,7 @@ impl Writer {
         progress: Arc<Progress>,
         journal: Option<Box<dyn Journal>>,
     ) -> StoreResult<Self> {
-        let shared = Arc::new(Shared { queues: Mutex::new(Queues::default()), arrived: Condvar::new() });
+        let shared = Arc::new(Shared { queues: Mutex::default(), arrived: Condvar::new(), trouble: Mutex::default() });
         let thread = Thread { shared: Arc::clone(&shared), db, file, clock, progress, journal };
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -171,6 +182,14 @@ impl Writer {
         }
         self.shared.arrived.notify_one();
         Ok(Ticket::new(claim, answer))
+    }
+
+    /// Fails when a batch was not stored a moment ago.
+    pub(super) fn check_trouble(&self) -> StoreResult<()> {
+        match &*self.shared.trouble() {
+            Some((when, error)) if when.elapsed() < TROUBLED => Err(same(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Takes no more work, finishes what is waiting and ends the thread.
@@ -244,6 +263,7 @@ impl Thread {
                     {
                         let busy = matches!(&fault, Fault::Sql(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
                         let failure = fault.into_store_error(&self.file);
+                        *self.shared.trouble() = Some((Instant::now(), same(&failure)));
                         // Whoever keeps the file locked is waited for once, not once for each of them.
                         if busy {
                             locked = Some(same(&failure));
@@ -257,6 +277,7 @@ impl Thread {
             Err(fault) => {
                 let error = fault.into_store_error(&self.file);
                 tracing::error!(error = %error, writes = batch.len(), "a batch of writes was not stored");
+                *self.shared.trouble() = Some((Instant::now(), same(&error)));
                 batch.drain(..).for_each(|work| work.answer(&self.file, Some(same(&error))));
             }
         }

@@ -1,4 +1,5 @@
-//! What was forgotten is in no file any more: not in the table, the search index, free pages or the write-ahead log.
+//! What was forgotten is in no file any more: not in the table, the search index, free pages or the write-ahead log, nor in JSON
+//! files, their copies and the journal.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,9 +20,14 @@ const SECRETS: [&str; 3] = ["qzxjvkwq", "Qzxjvkwq", "zxj"];
 /// Whether any file of the store has one of the secrets in it.
 fn traces(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
+    let Ok(entries) = std::fs::read_dir(folder) else { return found };
+    for entry in entries {
         let path = entry.unwrap().path();
-        // The index of the log holds no content.
+        if path.is_dir() {
+            found.extend(traces(&path));
+            continue;
+        }
+        // Files come and go meanwhile.
         let Ok(bytes) = std::fs::read(&path) else { continue };
         for secret in SECRETS {
             if bytes.windows(secret.len()).any(|window| window == secret.as_bytes()) {
@@ -66,57 +72,127 @@ async fn remember_secrets(f: &Fixture, user: UserId) {
 
 #[test]
 fn what_was_forgotten_is_in_no_file() {
-    super::run("sqlite", |f| async move {
-        let user = f.texted(ANN, "x").await.user_id;
-        remember_secrets(&f, user).await;
-        let named = |entity: &str, text: &str| NamedObservation { entity: entity.to_owned(), text: text.to_owned() };
-        f.store.delete_observations(user, vec![named("Ada", "the word is qzxjvkwq")]).await.unwrap();
-        let gone: Vec<Relation> = vec![relation("Ada", "qzxjvkwq", "Bob")];
-        f.store.delete_relations(user, gone).await.unwrap();
-        let facts = f.store.list_facts(user, PageRequest::first(500)).await.unwrap().items;
-        let number: ObservationId = facts.iter().find(|fact| fact.entity == "Bob").unwrap().observation.id;
-        f.store.delete_observation(user, number).await.unwrap().unwrap();
-        f.store.delete_entities(user, vec!["Qzxjvkwq".to_owned(), "Bob".to_owned()]).await.unwrap();
-        assert_forgotten(&f, "piece by piece");
+    super::run("sqlite", forgotten);
+}
 
-        remember_secrets(&f, user).await;
-        f.store.delete_graph(user).await.unwrap();
-        erase(&f.store).await;
-        assert_forgotten(&f, "all at once");
-        f.store.close().await;
-        assert_eq!(traces(&f.settings.path), Vec::<String>::new());
-    });
+#[test]
+fn what_was_forgotten_is_in_no_json_file() {
+    super::run("json", forgotten);
+}
+
+async fn forgotten(f: Fixture) {
+    let user = f.texted(ANN, "x").await.user_id;
+    remember_secrets(&f, user).await;
+    let named = |entity: &str, text: &str| NamedObservation { entity: entity.to_owned(), text: text.to_owned() };
+    f.store.delete_observations(user, vec![named("Ada", "the word is qzxjvkwq")]).await.unwrap();
+    let gone: Vec<Relation> = vec![relation("Ada", "qzxjvkwq", "Bob")];
+    f.store.delete_relations(user, gone).await.unwrap();
+    let facts = f.store.list_facts(user, PageRequest::first(500)).await.unwrap().items;
+    let number: ObservationId = facts.iter().find(|fact| fact.entity == "Bob").unwrap().observation.id;
+    f.store.delete_observation(user, number).await.unwrap().unwrap();
+    f.store.delete_entities(user, vec!["Qzxjvkwq".to_owned(), "Bob".to_owned()]).await.unwrap();
+    assert_forgotten(&f, "piece by piece");
+
+    remember_secrets(&f, user).await;
+    f.store.delete_graph(user).await.unwrap();
+    erase(&f.store).await;
+    assert_forgotten(&f, "all at once");
+    f.store.close().await;
+    assert_eq!(traces(&f.settings.path), Vec::<String>::new());
 }
 
 #[test]
 fn what_a_text_said_before_it_was_replaced_is_in_no_file() {
-    super::run("sqlite", |f| async move {
-        let user = f.texted(ANN, "x").await.user_id;
-        let secret = "the word is qzxjvkwq".to_owned();
-        let new = NewTodo { text: secret.clone(), category: None, priority: None, due: None, parent: None };
-        let todo = f.store.add_todo(user, new, 10).await.unwrap().todo;
-        assert!(!traces(&f.settings.path).is_empty(), "the test can see it");
-        f.store.change_todo(user, todo.id, vec![TodoChange::Text("buy milk".to_owned())]).await.unwrap();
-        assert_forgotten(&f, "an item");
+    super::run("sqlite", replaced);
+}
 
+#[test]
+fn what_a_text_said_before_it_was_replaced_is_in_no_json_file() {
+    super::run("json", replaced);
+}
+
+async fn replaced(f: Fixture) {
+    let user = f.texted(ANN, "x").await.user_id;
+    let secret = "the word is qzxjvkwq".to_owned();
+    let new = NewTodo { text: secret.clone(), category: None, priority: None, due: None, parent: None };
+    let todo = f.store.add_todo(user, new, 10).await.unwrap().todo;
+    assert!(!traces(&f.settings.path).is_empty(), "the test can see it");
+    f.store.change_todo(user, todo.id, vec![TodoChange::Text("buy milk".to_owned())]).await.unwrap();
+    assert_forgotten(&f, "an item");
+
+    let at = f.clock.now().after(Duration::from_mins(5));
+    let new = NewSchedule {
+        name: secret.clone(),
+        message: secret,
+        mode: Mode::Remind,
+        when: When::Once(at),
+        zone: Zone::utc(),
+        anchor: at,
+        next_run: at,
+        conversation_id: None,
+        same_within: Duration::ZERO,
+    };
+    let made = f.store.add_schedule(user, new, 10).await.unwrap().schedule;
+    assert!(!traces(&f.settings.path).is_empty(), "the test can see it");
+    let changes = vec![ScheduleChange::Name("drink".to_owned()), ScheduleChange::Message("drink".to_owned())];
+    f.store.change_schedule(user, made.id, made.revision, changes, 10).await.unwrap();
+    assert_forgotten(&f, "a schedule");
+}
+
+#[test]
+fn of_a_person_who_is_erased_no_json_file_says_a_word() {
+    super::run("json", everything_of_a_person);
+}
+
+#[test]
+fn of_a_person_who_is_erased_no_file_says_a_word() {
+    super::run("sqlite", everything_of_a_person);
+}
+
+/// Erased right after everything was written, and again when it lies in the files for long.
+async fn everything_of_a_person(f: Fixture) {
+    for lies_in_the_files in [false, true] {
+        let mut user = f.texted(BOB, "stays").await.user_id;
+        for number in 0..3 {
+            user = f.texted(ANN, &format!("the word {number} is qzxjvkwq")).await.user_id;
+        }
+        f.drain().await;
+        let turn = f.texted(ANN, "qzxjvkwq, once more").await;
+        f.store.complete_turn(&f.lease_one().await.lease, f.answered("qzxjvkwq!", &["qzxjvkwq!"])).await.unwrap();
+        f.texted(ANN, "qzxjvkwq, not answered yet").await;
+        remember_secrets(&f, user).await;
+        let secret = "the word is qzxjvkwq".to_owned();
+        let new = NewTodo { text: secret.clone(), category: Some(secret.clone()), priority: None, due: None, parent: None };
+        f.store.add_todo(user, new, 10).await.unwrap();
         let at = f.clock.now().after(Duration::from_mins(5));
         let new = NewSchedule {
             name: secret.clone(),
             message: secret,
-            mode: Mode::Remind,
+            mode: Mode::Ask,
             when: When::Once(at),
             zone: Zone::utc(),
             anchor: at,
             next_run: at,
-            conversation_id: None,
+            conversation_id: Some(turn.conversation_id),
             same_within: Duration::ZERO,
         };
-        let made = f.store.add_schedule(user, new, 10).await.unwrap().schedule;
+        f.store.add_schedule(user, new, 10).await.unwrap();
+        let store = if lies_in_the_files {
+            f.store.close().await;
+            f.open_again()
+        } else {
+            f.store.clone()
+        };
         assert!(!traces(&f.settings.path).is_empty(), "the test can see it");
-        let changes = vec![ScheduleChange::Name("drink".to_owned()), ScheduleChange::Message("drink".to_owned())];
-        f.store.change_schedule(user, made.id, made.revision, changes, 10).await.unwrap();
-        assert_forgotten(&f, "a schedule");
-    });
+        store.erase_person(user).await.unwrap();
+        erase(&store).await;
+        assert_forgotten(&f, "everything");
+        assert_eq!(store.list_users(PageRequest::first(10)).await.unwrap().items.len(), 1, "the other stays");
+        if lies_in_the_files {
+            store.close().await;
+        }
+    }
+    assert_eq!(traces(&f.settings.path), Vec::<String>::new());
 }
 
 #[test]

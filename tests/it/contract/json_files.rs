@@ -74,6 +74,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Copies the folder of a store that is open, while nobody writes its files: a copy is made of one moment, or of none.
+fn copy_open(f: &Fixture, to: &Path) {
+    let mut lock = std::fs::File::options();
+    let writing = lock.create(true).append(true).open(root(f).join("checkpoint.lock")).unwrap();
+    writing.lock().unwrap();
+    copy(&root(f), to);
+}
+
 #[test]
 fn what_was_stored_is_there_after_reopening_without_its_index_and_from_a_copy() {
     in_runtime(|f| async move {
@@ -87,7 +95,7 @@ fn what_was_stored_is_there_after_reopening_without_its_index_and_from_a_copy() 
             let other = f.fresh();
             other.store.close().await;
             std::fs::remove_dir_all(root(&other)).unwrap();
-            copy(&root(&f), &root(&other));
+            copy_open(&f, &root(&other));
             let crashed = open(&other).unwrap();
             assert_eq!(lines(&crashed).await, before, "from a copy, round {round}");
             crashed.close().await;
@@ -131,7 +139,7 @@ fn a_torn_last_line_is_cut_off_wherever_it_ends() {
         let whole = std::fs::read(&segment).unwrap();
         // The state on disk of a process that died: its files as they are, without the index, which was never flushed.
         let kept = tempfile::tempdir().unwrap();
-        copy(&root(&f), kept.path());
+        copy_open(&f, kept.path());
         let all = lines(&f.store).await;
         f.store.close().await;
         std::fs::remove_dir_all(kept.path().join("index")).unwrap();
@@ -160,7 +168,7 @@ fn a_flipped_bit_anywhere_is_found_and_its_file_named() {
         store.accept(f.text(ANN, "behind the files")).await.unwrap();
         store.accept(f.text(BOB, "and one more")).await.unwrap();
         let kept = tempfile::tempdir().unwrap();
-        copy(&root(&f), kept.path());
+        copy_open(&f, kept.path());
         store.close().await;
         std::fs::remove_dir_all(root(&f)).unwrap();
         copy(kept.path(), &root(&f));

@@ -6,11 +6,15 @@ mod books;
 mod catch_up;
 mod chaos;
 mod conversation;
+mod damaged_files;
 mod elsewhere;
+mod full_disk;
+mod killed_while_stopping;
 #[cfg(feature = "mongodb")]
 mod many;
 mod memory;
 mod memory_dropin;
+mod no_permission;
 mod obeying;
 mod outside;
 mod privacy;

@@ -1,5 +1,6 @@
 //! A folder that the program lives in: its `config.toml`, its data, its log; and the commands run beside it.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -71,6 +72,11 @@ impl Settings {
 pub(crate) struct Home {
     folder: TempDir,
     environment: Vec<(String, String)>,
+    program: PathBuf,
+    /// The user that the program runs as, where that is another than the tests'.
+    user: Option<u32>,
+    /// A program that starts the program.
+    through: Vec<String>,
 }
 
 impl Home {
@@ -78,12 +84,27 @@ impl Home {
     pub(crate) fn new(settings: &Settings) -> Self {
         let folder = TempDir::with_prefix("scrubjay-e2e-").unwrap();
         std::fs::write(folder.path().join("config.toml"), settings.to_text()).unwrap();
-        Self { folder, environment: Vec::new() }
+        Self { folder, environment: Vec::new(), program: env!("CARGO_BIN_EXE_scrubjay").into(), user: None, through: Vec::new() }
     }
 
     /// Gives the program a variable.
     pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Lets the program run as another user, who gets the folder. Only the superuser can.
+    pub(crate) fn run_as(&mut self, user: u32) {
+        // Where the program was built that user may not look.
+        let program = self.path().join("scrubjay");
+        std::fs::copy(env!("CARGO_BIN_EXE_scrubjay"), &program).unwrap();
+        self.program = program;
+        self.user = Some(user);
+        std::os::unix::fs::chown(self.path(), Some(user), Some(user)).unwrap();
+    }
+
+    /// Lets another program start the program, whose name and arguments come behind these words.
+    pub(crate) fn run_through(&mut self, words: &[&str]) {
+        self.through = words.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// The folder.
@@ -109,7 +130,17 @@ impl Home {
     /// The executable with this folder's configuration and data, and an environment that holds nothing but `PATH`.
     #[expect(clippy::disallowed_methods, reason = "the program's environment is set here, not read for a setting")]
     pub(crate) fn executable(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scrubjay"));
+        let mut command = match self.through.split_first() {
+            Some((first, words)) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command.env_clear().env("PATH", std::env::var("PATH").unwrap_or_default());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.path()).arg("--config").arg(self.path().join("config.toml"));

@@ -7,6 +7,7 @@ pub(crate) mod api;
 pub(crate) mod carrier;
 mod carrier_pages;
 pub(crate) mod chance;
+pub(crate) mod disk;
 pub(crate) mod home;
 #[cfg(feature = "mongodb")]
 pub(crate) mod knobs;

@@ -59,6 +59,11 @@ impl Product {
         child.wait().unwrap();
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A URL of this process.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)

@@ -112,18 +112,30 @@ impl Twilio {
     /// # Errors
     /// When no answer came.
     pub(crate) async fn post_form(&self, address: SocketAddr, path: &str, form: &[(String, String)]) -> Result<StatusCode, reqwest::Error> {
+        let answer = self.answer_to(address, path, form).await?;
+        let status = answer.status();
+        answer.bytes().await?;
+        Ok(status)
+    }
+
+    /// The same, with all that the answer says.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub(crate) async fn answer_to(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        form: &[(String, String)],
+    ) -> Result<reqwest::Response, reqwest::Error> {
         let signature = sign(AUTH_TOKEN, &format!("{PUBLIC_URL}{path}"), form);
-        let answer = self
-            .client
+        self.client
             .post(format!("http://{address}{path}"))
             .header("X-Twilio-Signature", signature)
             .header("Content-Type", "application/x-www-form-urlencoded; charset=UTF-8")
             .body(encode(form))
             .send()
-            .await?;
-        let status = answer.status();
-        answer.bytes().await?;
-        Ok(status)
+            .await
     }
 
     /// A text that must be acknowledged at the first attempt.
