@@ -319,3 +319,22 @@ async fn a_turn_takes_few_round_trips() {
     eprintln!("a turn from text to sent message: {total} round trips {commands:?}");
     assert!(total <= 12, "{commands:?}");
 }
+
+/// A server that failed may come back without the last of what was read from it. The version of that is then given once more, to another
+/// process's unit, and whoever remembers the first must not take it for what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_lost_is_not_built_upon_though_its_version_is_there_again() {
+    let s = setting().await;
+    let receipt = s.f.texted(ANN, "one").await;
+    s.f.drain().await;
+    let (other, before) = (s.other(), s.head().await);
+    s.f.texted(ANN, "lost").await;
+    let lost = s.head().await;
+    let heads = s.raw.collection::<Document>("scrubjay_heads");
+    heads.replace_one(doc! { "_id": before.get("_id").unwrap() }, &before).await.unwrap();
+    assert!(matches!(other.accept(s.f.text(ANN, "two")).await.unwrap(), Accepted::Stored(_)));
+    assert_eq!(s.head().await.get("version"), lost.get("version"));
+    s.f.drain().await;
+    assert_eq!(s.f.said(receipt).await, ["one", "re: one", "two", "re: two"]);
+    s.f.assert_chain(receipt.user_id, receipt.conversation_id).await;
+}

@@ -39,12 +39,12 @@ impl MongoStore {
         let mut commands: Vec<Command> = writes.0.iter().map(|write| write.command(&self.names, version)).collect();
         commands.push(Command {
             collection: self.names.of(Place::Heads),
-            filter: doc! { "_id": object_id(user_id), "version": version },
+            filter: doc! { "_id": object_id(user_id), "version": version, "unit": pending.unit.to_string() },
             change: Change::Update { update: doc! { "$unset": { "pending": "", "parts": "", "stagedSince": "" } }, upsert: false },
         });
         let asks = writes.0.iter().any(|write| write.what == What::Claim || conversation_of(write).is_some());
         let matched = self.run(&commands, asks).await?;
-        self.heads.applied(user_id, version);
+        self.heads.applied(user_id, pending.unit);
         self.forget_parts(&pending.parts).await;
         for (write, matched) in writes.0.iter().zip(matched) {
             if write.what == What::Claim && matched {

@@ -28,6 +28,8 @@ const REMEMBERED: usize = 4_096;
 /// What the last units staged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Pending {
+    /// The unit that wrote the head which holds it.
+    pub(super) unit: Uuid,
     /// Writes that the head holds itself.
     pub(super) writes: Writes,
     /// Parts of those that are too large for it, in order.
@@ -47,7 +49,9 @@ pub(super) struct Head {
     pub(super) user_id: UserId,
     /// Grows with each unit.
     pub(super) version: i64,
-    /// The unit that wrote it: whoever does not know whether a write of theirs arrived finds out by this.
+    /// The unit that wrote it: whoever does not know whether a write of theirs arrived finds out by this. And a server that comes
+    /// back from a failure may be without the last of what was read from it before; then the version is given once more, to
+    /// another unit.
     pub(super) unit: Uuid,
     /// Everything that units decide by.
     pub(super) state: State,
@@ -115,7 +119,7 @@ impl Head {
         let fields = Fields::new(collection, document);
         let writes = fields.find_bytes("pending")?.map(Writes::from_bytes).transpose().map_err(|error| fields.damaged("pending", error))?;
         let parts = fields.texts("parts")?.into_iter().map(str::to_owned).collect();
-        Ok(Pending { writes: writes.unwrap_or_default(), parts })
+        Ok(Pending { unit: fields.id("unit", |unit| unit)?, writes: writes.unwrap_or_default(), parts })
     }
 }
 
@@ -174,12 +178,12 @@ impl Heads {
         known.heads.insert(head.user_id, Arc::clone(head));
     }
 
-    /// What that version had staged is written.
-    pub(super) fn applied(&self, user_id: UserId, version: i64) {
+    /// What that unit had staged is written.
+    pub(super) fn applied(&self, user_id: UserId, unit: Uuid) {
         let mut known = self.known();
-        if let Some(head) = known.heads.get_mut(&user_id).filter(|head| head.version == version) {
+        if let Some(head) = known.heads.get_mut(&user_id).filter(|head| head.unit == unit) {
             let mut written = Head::clone(head);
-            written.pending = Pending::default();
+            written.pending = Pending { unit, ..Pending::default() };
             *head = Arc::new(written);
         }
     }

@@ -22,14 +22,18 @@ impl Inbox for MongoStore {
         let mut remembered = self.heads.find_by_phone(&new.phone);
         let mut made = 0;
         loop {
-            let is_fresh = remembered.is_none();
-            let (repeat, head) = if let Some(head) = remembered.take() {
-                (self.find_repeat(&new.door).await?, Some(head))
+            let known = remembered.take();
+            let is_fresh = known.is_none();
+            let (repeat, head, queue) = if let Some(head) = known {
+                // Nothing of this process comes between the question whether the message came before and the unit that takes it in.
+                let queue = self.queue_of(head.user_id).await;
+                let head = self.newest(head);
+                (self.find_repeat(&new.door).await?, Some(head), Some(queue))
             } else {
                 self.wait_before(made).await?;
                 made += 1;
                 let (repeat, head) = futures::future::join(self.find_repeat(&new.door), self.load_by_phone(&new.phone)).await;
-                (repeat?, head?.map(Arc::new))
+                (repeat?, head?.map(Arc::new), None)
             };
             if let Some(repeat) = repeat {
                 return Ok(repeat);
@@ -38,6 +42,7 @@ impl Inbox for MongoStore {
                 && let Some(head) = head.as_ref().filter(|head| head.state.receipts.iter().any(|receipt| receipt.key == key))
             {
                 // It came before, and its receipt is still staged: then it is found where it stays.
+                drop(queue);
                 self.settle(head.user_id).await?;
                 if let Some(repeat) = self.find_repeat(&new.door).await? {
                     return Ok(repeat);
@@ -45,12 +50,19 @@ impl Inbox for MongoStore {
                 self.heads.forget(head.user_id);
                 continue;
             }
-            let _persons_queue = match &head {
-                Some(head) => Some(self.queue_of(head.user_id).await),
-                None => None,
+            let _persons_queue = match (queue, &head) {
+                (None, Some(head)) => {
+                    let queue = self.queue_of(head.user_id).await;
+                    let newest = self.newest(Arc::clone(head));
+                    if newest.version > head.version {
+                        // While it waited, another unit of this process went by, on a head that may know the message.
+                        remembered = Some(newest);
+                        continue;
+                    }
+                    Some(queue)
+                }
+                (queue, _) => queue,
             };
-            // While it waited, another unit of this process may have gone by.
-            let head = head.map(|head| self.heads.find(head.user_id).filter(|other| other.version > head.version).unwrap_or(head));
             match self.accept_on(&new, head, is_fresh).await? {
                 Some(accepted) => return Ok(accepted),
                 None => self.note_receipt_elsewhere(&new.door).await?,

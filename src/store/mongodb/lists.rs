@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::MongoStore;
 use super::fault;
 use super::fields::{Fields, object_id};
-use super::head::Head;
 use super::names::Place;
 use super::state::State;
+use super::unit::staged_part;
 use crate::domain::ids::UserId;
 use crate::store::{StoreError, StoreResult};
 
@@ -78,19 +78,17 @@ impl MongoStore {
     /// Where the lists of a person stand, with everything applied that was staged where that is asked for.
     async fn head_with_lists(&self, user: UserId, settled: bool) -> StoreResult<Option<Lists>> {
         let collection = self.collection(Place::Heads);
-        let wanted = if settled {
-            doc! { "version": 1, "pending": 1, "parts": 1, "state.lists": 1 }
+        let mut wanted = if settled {
+            staged_part()
         } else {
-            doc! { "state.lists": 1 }
+            doc! {}
         };
+        wanted.insert("state.lists", 1);
         let found = collection.find_one(doc! { "_id": object_id(user) }).projection(wanted).await.map_err(fault::unavailable)?;
         let Some(document) = found else { return Ok(None) };
         let fields = Fields::new(collection.name(), &document);
         if settled {
-            let pending = Head::pending_from(collection.name(), &document)?;
-            if !pending.is_empty() {
-                self.apply(user, fields.number("version")?, &pending).await?;
-            }
+            self.settle_found(user, &document).await?;
         }
         Ok(Some(fields.find_value("state.lists")?.unwrap_or_default()))
     }

@@ -70,7 +70,7 @@ pub(super) struct Attempts<'a> {
 
 /// The part of a head by which what is staged can be applied.
 pub(super) fn staged_part() -> Document {
-    doc! { "version": 1, "pending": 1, "parts": 1 }
+    doc! { "version": 1, "unit": 1, "pending": 1, "parts": 1 }
 }
 
 impl Attempts<'_> {
@@ -84,7 +84,7 @@ impl Attempts<'_> {
         let mut head = self.store.load(self.user_id).await?.ok_or(StoreError::NotFound { what: "the person" })?;
         if !head.pending.is_empty() {
             self.store.apply(head.user_id, head.version, &head.pending).await?;
-            head.pending = Pending::default();
+            head.pending = Pending { unit: head.unit, ..Pending::default() };
         }
         let head = Arc::new(head);
         self.store.heads.remember(&head);
@@ -275,7 +275,7 @@ impl MongoStore {
         let wrote = match base {
             None => fault::wrote(collection.insert_one(document).await.map(|_inserted| true)),
             Some(base) => {
-                let was = doc! { "_id": object_id(user_id), "version": base.version };
+                let was = doc! { "_id": object_id(user_id), "version": base.version, "unit": base.unit.to_string() };
                 fault::wrote(collection.replace_one(was, document).await.map(|replaced| replaced.matched_count > 0))
             }
         };
@@ -324,9 +324,10 @@ impl MongoStore {
             size = writes.to_bytes()?.len();
         }
         let is_large = size > IN_HEAD;
-        let mut pending = Pending { writes, parts: earlier.parts };
+        let mut pending = Pending { unit, writes, parts: earlier.parts };
         if is_large {
-            pending = Pending { parts: self.write_parts(draft.user_id, unit, &pending.writes).await?, writes: Writes::default() };
+            let parts = self.write_parts(draft.user_id, unit, &pending.writes).await?;
+            pending = Pending { unit, parts, writes: Writes::default() };
         }
         Ok((Head { user_id: draft.user_id, version, unit, state: draft.state, pending }, is_large))
     }

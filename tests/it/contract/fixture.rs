@@ -137,7 +137,7 @@ impl Fixture {
     }
 
     /// The same data through another opened store, as another process has it.
-    pub(super) fn open_again(&self) -> SharedStore {
+    pub(crate) fn open_again(&self) -> SharedStore {
         scrubjay::store::open(&self.settings, self.clock.clone()).unwrap()
     }
 
@@ -200,7 +200,7 @@ impl Fixture {
     }
 
     /// Leases every due turn.
-    pub(super) async fn lease(&self) -> Vec<LeasedTurn> {
+    pub(crate) async fn lease(&self) -> Vec<LeasedTurn> {
         self.store.lease_turns(&owner(), 100, &no_limits()).await.unwrap().work
     }
 

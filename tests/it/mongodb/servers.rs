@@ -2,7 +2,7 @@
 
 use mongodb::bson::{DateTime, Document, doc};
 use scrubjay::domain::schedule::{Mode, When, Zone};
-use scrubjay::store::{NewSchedule, StoreError};
+use scrubjay::store::{Accepted, NewSchedule, StoreError};
 
 use super::open;
 use crate::contract::CASES;
@@ -130,4 +130,28 @@ async fn what_was_left_staged_is_applied_by_whoever_looks_for_work() {
     heads.update_one(doc! { "stagedSince": { "$exists": true } }, long_ago).await.unwrap();
     assert_eq!(f.store.list_due_schedules(10).await.unwrap().due.len(), 1);
     assert_eq!(heads.count_documents(doc! { "stagedSince": { "$exists": true } }).await.unwrap(), 0);
+}
+
+/// A process asks whether a text came before and is answered late. Meanwhile another takes the text in, and the first sees the person
+/// as they are then, because there is work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_another_process_took_in_meanwhile_is_not_taken_in_again() {
+    let server = Server::start(Kind::default());
+    let f = Fixture::on(Database::at(server.uri()));
+    let receipt = f.texted(ANN, "one").await;
+    f.drain().await;
+    let (other, text) = (f.open_again(), f.text(ANN, "two"));
+    let slow = doc! { "failCommands": ["find"], "blockConnection": true, "blockTimeMS": 2_000 };
+    let armed = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": slow };
+    f.database().open().await.client().database("admin").run_command(armed).await.unwrap();
+    let (store, same) = (std::sync::Arc::clone(&f.store), text.clone());
+    let late = tokio::spawn(async move { store.accept(same).await.unwrap() });
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let Accepted::Stored(stored) = other.accept(text).await.unwrap() else { panic!("it is new") };
+    let work = f.lease().await;
+    assert_eq!(late.await.unwrap(), Accepted::Repeat(stored));
+    assert_eq!(work.len(), 1);
+    f.answer(&work[0], "re: two").await;
+    f.drain().await;
+    assert_eq!(f.said(receipt).await, ["one", "re: one", "two", "re: two"]);
 }

@@ -148,7 +148,7 @@ async fn three_programs_on_one_database_lose_nothing_and_answer_once_whichever_d
     settled(&fleet.store, SETTLE_LIMIT).await;
 
     let texts = vec![EVENTS.len(); numbers];
-    let doubles = assert_each_reply_once_and_in_order(&stage, &texts, &fleet.pauses);
+    let doubles = assert_each_reply_once_and_in_order(&stage, &fleet.store, &texts, &fleet.pauses).await;
     assert_stored_once(&fleet.store, &texts).await;
     let (all, log, answers) = (numbers * EVENTS.len(), stage.home.log(), &fleet.balancer.answers);
     let lost = log.matches("the lease was lost").count();

@@ -158,7 +158,7 @@ async fn go_through(trouble: Trouble) {
         let lie = attempts.iter().filter(meanwhile).find(|attempt| attempt.answer == Some(StatusCode::OK));
         assert!(lie.is_none(), "a text was acknowledged that could not be stored: {lie:?}");
     }
-    assert_eq!(assert_each_reply_once_and_in_order(&stage, &texts, &[]), 0);
+    assert_eq!(assert_each_reply_once_and_in_order(&stage, &store, &texts, &[]).await, 0);
     assert_stored_once(&store, &texts).await;
     store.close().await;
     one.stop().await;
