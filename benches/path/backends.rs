@@ -33,6 +33,9 @@ impl Default for Wanted {
 /// The other service's column.
 const PEER: &str = "other service, MongoDB";
 
+/// The figures of all rounds, by whose and what.
+type Figures = BTreeMap<(String, &'static str), Vec<f64>>;
+
 /// Figures by what and by whose, in the order in which they came.
 #[derive(Default)]
 struct Table {
@@ -143,7 +146,7 @@ impl Bench {
     }
 
     async fn turns_on(&self, names: &[String], server: Option<&Server>, table: &mut Table) {
-        let mut figures: BTreeMap<(String, &'static str), Vec<f64>> = BTreeMap::new();
+        let mut figures = Figures::new();
         for round in 0..self.rounds {
             for backend in names {
                 self.turns_once(backend, server, round, &mut figures).await;
@@ -152,16 +155,10 @@ impl Bench {
                 self.peer_once(folder, server, round, &mut figures).await;
             }
         }
-        tell(figures, table);
+        tell(&figures, table);
     }
 
-    async fn turns_once(
-        &self,
-        backend: &str,
-        server: Option<&Server>,
-        round: usize,
-        figures: &mut BTreeMap<(String, &'static str), Vec<f64>>,
-    ) {
+    async fn turns_once(&self, backend: &str, server: Option<&Server>, round: usize, figures: &mut Figures) {
         let size = size(backend, self.scale);
         let folder = self.store_at(backend, &format!("turns-{round}"), server);
         let program = Program::serve(&folder);
@@ -185,7 +182,7 @@ impl Bench {
         self.model.release();
     }
 
-    async fn peer_once(&self, folder: &Path, server: &Server, round: usize, figures: &mut BTreeMap<(String, &'static str), Vec<f64>>) {
+    async fn peer_once(&self, folder: &Path, server: &Server, round: usize, figures: &mut Figures) {
         let size = size(PEER, self.scale);
         let peer = Peer::start(folder, &server.host, &database(&format!("peer-{round}")), self.fakes);
         let mut add = |what: &'static str, value: f64| figures.entry((PEER.to_owned(), what)).or_default().push(value);
@@ -314,9 +311,9 @@ const P95: &str = "answer p95, 8 connections";
 const MEMORY: &str = "memory at most";
 const TRIPS: &str = "round trips a turn";
 
-fn tell(figures: BTreeMap<(String, &'static str), Vec<f64>>, table: &mut Table) {
+fn tell(figures: &Figures, table: &mut Table) {
     for (what, unit) in [(TEXTS, "/s"), (TURNS_8, "/s"), (TURNS_32, "/s"), (P95, "ms"), (CPU, "ms"), (MEMORY, "MiB")] {
-        for ((whose, named), values) in &figures {
+        for ((whose, named), values) in figures {
             if *named == what {
                 table.set(what, unit, whose, median(values.clone()));
             }

@@ -28,6 +28,7 @@ pub(super) struct Signals {
     changed: Condvar,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is told, and done, apart from the others")]
 #[derive(Default, Clone, Copy)]
 struct State {
     /// Of journal since files were written.
