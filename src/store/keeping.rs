@@ -26,7 +26,8 @@ pub struct Damage {
 }
 
 /// Everything that a store held at one moment, batch by batch, in the order of [`Record::place`]. What is written to the store
-/// meanwhile is not in it. The store reads no further ahead than one batch; dropping this ends its reading.
+/// meanwhile is not in it, and waits for nothing. A store that cannot look at its past (MongoDB) holds to that person by person: what is
+/// nobody's is of the beginning, and each person of one moment since, whole or not there. Reading ahead is bounded; dropping this ends it.
 #[derive(Debug)]
 pub struct Snapshot {
     batches: mpsc::Receiver<StoreResult<Vec<Record>>>,

@@ -126,14 +126,14 @@ async fn crowded(people: u32) -> Home {
 }
 
 /// Where a store of a backend is restored into, and how far that has come is looked up.
-enum Into {
+enum Goal {
     Sqlite,
     Json,
     #[cfg(feature = "mongodb")]
     MongoDb(crate::support::mongo::Database),
 }
 
-impl Into {
+impl Goal {
     fn home(&self) -> Home {
         let settings = offline_settings();
         Home::new(&match self {
@@ -172,19 +172,19 @@ fn in_mongodb(database: &crate::support::mongo::Database) -> crate::support::hom
         .set("storage.mongodb.timeout_seconds", 30)
 }
 
-async fn killed_and_gone_on_with(into: Into, people: u32) {
+async fn killed_and_gone_on_with(goal: Goal, people: u32) {
     let home = crowded(people).await;
     let path = archive_of(&home, "archive.jsonl").await;
-    let other = into.home();
+    let other = goal.home();
     let all = u64::from(people) * 2;
     let mut child = other.executable().args(["archive", "read", text(&path)]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while into.restored_so_far(&other).await.is_none_or(|records| records == 0) {
+    while goal.restored_so_far(&other).await.is_none_or(|records| records == 0) {
         assert!(child.try_wait().unwrap().is_none(), "it was done before it could be killed");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let before = into.restored_so_far(&other).await.unwrap();
+    let before = goal.restored_so_far(&other).await.unwrap();
     assert!((1..all).contains(&before), "{before} of {all} records");
 
     let (code, _, stderr) = other.run(&["serve", "--listen", "127.0.0.1:0"]).await;
@@ -206,18 +206,18 @@ async fn killed_and_gone_on_with(into: Into, people: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_was_killed_goes_on() {
-    killed_and_gone_on_with(Into::Sqlite, 6_000).await;
+    killed_and_gone_on_with(Goal::Sqlite, 6_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_into_json_files_that_was_killed_goes_on() {
-    killed_and_gone_on_with(Into::Json, 1_500).await;
+    killed_and_gone_on_with(Goal::Json, 1_500).await;
 }
 
 #[cfg(feature = "mongodb")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_into_mongodb_that_was_killed_goes_on() {
-    killed_and_gone_on_with(Into::MongoDb(crate::support::mongo::Database::new()), 600).await;
+    killed_and_gone_on_with(Goal::MongoDb(crate::support::mongo::Database::new()), 600).await;
 }
 
 #[cfg(feature = "mongodb")]

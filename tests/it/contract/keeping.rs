@@ -3,10 +3,10 @@
 use scrubjay::config::sections::Backend;
 use scrubjay::domain::ids::UserId;
 use scrubjay::store::record::{Kind, Record};
-use scrubjay::store::{JobFilter, PageRequest, SharedStore, StoreError, Whose};
+use scrubjay::store::{Action, Consent, JobFilter, NewInbound, PageRequest, SharedStore, StoreError, Whose};
 
 use super::contents::fill;
-use super::fixture::{ANN, BOB, Fixture, no_limits, owner};
+use super::fixture::{ANN, BOB, Fixture, no_limits, owner, phone};
 use crate::support::chance::Chance;
 
 /// Every record of a store, as an archive has them.
@@ -136,6 +136,15 @@ pub(super) async fn a_snapshot_is_of_one_moment(f: Fixture) {
     left.next().await.unwrap().unwrap();
     drop(left);
     f.texted(ANN, "hello").await;
+}
+
+pub(super) async fn a_word_that_was_just_said_is_kept(f: Fixture) {
+    let said = Action::Consent { consent: Consent::OptOut, said_at: f.clock.now(), confirmation: None };
+    f.stored(NewInbound { action: said, ..f.text(ANN, "STOP") }).await;
+    let kept = records(&f.store, Whose::Everybodys).await;
+    let other = f.fresh();
+    restore(&other.store, &kept, 100).await;
+    assert!(other.store.is_opted_out(&phone(ANN)).await.unwrap());
 }
 
 pub(super) async fn restoring_goes_on_where_it_was_interrupted(f: Fixture) {

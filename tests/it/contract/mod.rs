@@ -94,6 +94,7 @@ contract! {
         whatever_a_store_holds_comes_out_and_goes_into_another,
         one_persons_records_are_those_of_the_whole,
         a_snapshot_is_of_one_moment,
+        a_word_that_was_just_said_is_kept,
         restoring_goes_on_where_it_was_interrupted,
         only_an_empty_store_is_restored_into_and_what_contradicts_is_refused,
     }

@@ -201,6 +201,7 @@ impl MongoStore {
             batches.hand_out().await;
             return Ok(());
         }
+        self.settle_everybody().await?;
         for record in self.nobodys().await? {
             if !batches.add(record).await {
                 return Ok(());
@@ -223,6 +224,17 @@ impl MongoStore {
             }
         }
         batches.hand_out().await;
+        Ok(())
+    }
+
+    /// Applies what is staged of anybody: the word of a number that was said a moment ago stands with the others then.
+    async fn settle_everybody(&self) -> StoreResult<()> {
+        let collection = self.collection(Place::Heads);
+        let staged = collection.find(doc! { "stagedSince": { "$exists": true } }).projection(doc! { "_id": 1 });
+        let mut staged = staged.await.map_err(fault::unavailable)?;
+        while let Some(document) = staged.try_next().await.map_err(fault::unavailable)? {
+            self.settle(Fields::new(collection.name(), &document).user("_id")?).await?;
+        }
         Ok(())
     }
 
