@@ -59,6 +59,7 @@ impl Running {
             http::describe_metrics();
         }
         let app = Arc::new(App::open(config, Clock::system()).await?);
+        super::store_import::at_start(&app).await?;
         let router = app.router(figures.clone(), stop.clone())?;
         let (tasks, upkeep) = (TaskTracker::new(), CancellationToken::new());
         let grace = Duration::from_secs(app.config.server.stop_seconds);

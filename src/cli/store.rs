@@ -1,6 +1,7 @@
 //! `store`: how much it holds and of whom, whether all of it fits together, and an empty one.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tokio::runtime::Builder;
 
 use super::context::{Context, Missing, with_app};
 use super::output::{Output, complain, table};
-use super::{DONE, FAILED};
+use super::{DONE, FAILED, store_import};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::sections::Storage;
@@ -40,6 +41,14 @@ enum Command {
         /// First put the last good copy in place of each damaged file (JSON files; nothing may have the store open)
         #[arg(long)]
         use_previous: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Take in the files of the earlier memory and todo servers, users/<id>/data.json; they stay as they are, and a repeat changes nothing
+    Import {
+        /// The folder that holds users
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
         #[command(flatten)]
         output: Output,
     },
@@ -140,6 +149,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> anyhow::Result<ExitCode> {
                 mend(&loaded.config.storage)?;
             }
             with_app(loaded, Missing::Refuse, async |app| check(app, output).await)
+        }
+        Command::Import { ref folder, output } => {
+            context.with_app(Missing::Make, async |app| store_import::import(folder, output, app).await)
         }
         Command::Init { output } => init(context, output),
     }

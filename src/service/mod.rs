@@ -18,6 +18,7 @@ pub mod jobs;
 pub mod kept;
 mod outgoing;
 pub mod people;
+pub mod plan_files;
 pub mod prompt;
 pub mod recall;
 pub mod receive;

@@ -4,7 +4,7 @@ use super::watch::Watch;
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::user::{PreferenceChange, SHARED_ACCOUNT, User};
-use crate::store::{NewAccount, NewPerson, Page, PageRequest, SharedStore, StoreError, StoreResult};
+use crate::store::{MergeLimits, Merged, NewAccount, NewPerson, Page, PageRequest, SharedStore, StoreError, StoreResult};
 
 /// How somebody is named from outside: by id or by number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +100,14 @@ impl People {
     /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
     pub async fn erase(&self, user_id: UserId) -> StoreResult<()> {
         self.store.erase_person(user_id).await
+    }
+
+    /// Makes one person of two: everything of `from` becomes that of `into`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] says why not, and nothing was changed; [`StoreError::Unavailable`].
+    pub async fn merge(&self, from: UserId, into: UserId, limits: MergeLimits) -> StoreResult<Merged> {
+        self.store.merge_people(from, into, limits).await
     }
 
     /// Blocks or unblocks.

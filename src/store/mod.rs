@@ -21,6 +21,7 @@ mod inbox;
 mod jobs;
 mod json;
 mod keeping;
+mod merging;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 mod outbox;
@@ -54,6 +55,7 @@ pub use inbox::{
 pub use jobs::{JobFilter, Jobs};
 pub use json::Mended;
 pub use keeping::{Damage, Keeping, Snapshot, Whose};
+pub use merging::{Double, MergeLimits, Merged, Merging};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
 pub use people::{NewAccount, People};
 pub use schedules::{
@@ -293,7 +295,7 @@ macro_rules! store_of {
     };
 }
 
-store_of!(Inbox, Turns, Outbox, People, Conversations, Jobs, Schedules, Todos, Tokens, Graph, Summaries, Steps, Upkeep, Keeping);
+store_of!(Inbox, Turns, Outbox, People, Conversations, Jobs, Schedules, Todos, Tokens, Graph, Summaries, Steps, Upkeep, Keeping, Merging);
 
 /// A store that is open.
 pub type SharedStore = Arc<dyn Store>;
@@ -377,6 +379,12 @@ fn refuse_another_backend(storage: &Storage) -> StoreResult<()> {
         place.display()
     );
     Err(StoreError::Unsupported { reason })
+}
+
+/// The folder of the JSON backend, where the files of the earlier memory and todo servers may lie beside its own.
+#[must_use]
+pub fn json_folder(storage: &Storage) -> PathBuf {
+    json::folder(storage)
 }
 
 /// Checks every file of a JSON store and puts the last good state in place of what is damaged. The store must be open nowhere.

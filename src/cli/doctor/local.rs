@@ -85,17 +85,22 @@ pub(super) async fn store(config: &Config, clock: &Clock) -> Vec<Finding> {
     let opening = tokio::task::spawn_blocking(move || store::open(&storage, time));
     let looked = async {
         let store = opening.await.map_err(|error| StoreError::unavailable("opening it broke off", error))??;
-        let figures: StoreResult<StoreFigures> = async {
+        let looked: StoreResult<(StoreFigures, usize)> = async {
             store.check().await?;
-            store.figures().await
+            Ok((store.figures().await?, store.list_doubles().await?.len()))
         }
         .await;
         store.close().await;
-        figures
+        looked
     };
     match tokio::time::timeout(LIMIT, looked).await {
-        Ok(Ok(figures)) => {
-            vec![Finding::ok("store", shown), work(&figures, clock)]
+        Ok(Ok((figures, doubles))) => {
+            let mut findings = vec![Finding::ok("store", shown), work(&figures, clock)];
+            if doubles > 0 {
+                let found = format!("{doubles} accounts have a number that is another's, and are used by nobody");
+                findings.push(Finding::warning("people", found, "`scrubjay doctor --fix` makes each a part of that other one"));
+            }
+            findings
         }
         Ok(Err(error)) => vec![Finding::failed("store", format!("{shown}: {error}"), "docs/troubleshoot.md has the ways out")],
         Err(_elapsed) => {

@@ -1,7 +1,8 @@
 //! `doctor`: looks at every part outside the program, each for at most [`LIMIT`], and says how to mend what is wrong.
 //!
-//! It changes nothing but what opening the store changes, and sends no message.
+//! It changes nothing but what opening the store changes, unless it is told to mend ([`fix`]), and sends no message.
 
+mod fix;
 mod local;
 mod outside;
 mod report;
@@ -25,6 +26,12 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Mend what can be mended in the store: accounts that have somebody else's number become a part of theirs
+    #[arg(long)]
+    fix: bool,
+    /// With --fix: do not write an archive of the store first
+    #[arg(long, requires = "fix")]
+    no_archive: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -52,7 +59,15 @@ pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
     };
     context::begin_log(&loaded, LogReader::Bystander)?;
     let runtime = context::runtime()?;
-    let report = runtime.block_on(examine(loaded));
+    let mended = if args.fix {
+        let before = if args.no_archive { fix::Before::Nothing } else { fix::Before::Archive };
+        runtime.block_on(fix::fix(&loaded.config, before))
+    } else {
+        Vec::new()
+    };
+    let mut findings = runtime.block_on(examine(loaded));
+    findings.extend(mended);
+    let report = Report::new(findings);
     // A part that hangs is reported, not waited for.
     runtime.shutdown_background();
     args.output.print(&report, Report::to_text)?;
@@ -64,7 +79,7 @@ fn misconfigured(error: &LoadError) -> Vec<Finding> {
     error.problems.iter().map(|problem| Finding::failed("configuration", problem.to_string(), "mend it, then look again")).collect()
 }
 
-async fn examine(loaded: Loaded) -> Report {
+async fn examine(loaded: Loaded) -> Vec<Finding> {
     let mut findings = vec![local::configuration(&loaded)];
     let (config, clock) = (loaded.config, Clock::system());
     findings.extend(local::data_folder(&config));
@@ -76,5 +91,5 @@ async fn examine(loaded: Loaded) -> Report {
     findings.extend(models);
     findings.extend(gateways);
     findings.extend(outside::doors(&config));
-    Report::new(findings)
+    findings
 }

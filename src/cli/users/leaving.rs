@@ -77,15 +77,21 @@ pub(super) async fn erase(user: &str, asked: Asked, output: Output, app: &App) -
 }
 
 fn ask(shown: &str) -> anyhow::Result<()> {
+    let question = format!("{shown}: account, conversations, memory, todos and schedules go for good. Type yes to erase them:");
+    confirm(&question, "erasing cannot be undone; --yes says that it is meant", "nothing was erased")
+}
+
+/// Waits for a `yes` at the terminal. Without one there is nobody to ask, and with another answer nothing is done.
+pub(super) fn confirm(question: &str, without_terminal: &str, refused: &'static str) -> anyhow::Result<()> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(Misuse("erasing cannot be undone; --yes says that it is meant".to_owned()).into());
+        return Err(Misuse(without_terminal.to_owned()).into());
     }
-    complain(&format!("{shown}: account, conversations, memory, todos and schedules go for good. Type yes to erase them:"));
+    complain(question);
     let mut line = String::new();
     stdin.lock().read_line(&mut line)?;
     if line.trim() != "yes" {
-        bail!("nothing was erased");
+        bail!(refused);
     }
     Ok(())
 }

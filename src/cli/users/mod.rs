@@ -1,6 +1,7 @@
 //! `users`: who texts, what they prefer, and who is refused.
 
 mod leaving;
+mod merging;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +57,8 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Make one person of two: everything of FROM becomes INTO's, and the account FROM is deleted
+    Merge(merging::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -112,6 +115,7 @@ pub(crate) fn run(args: Args, context: &Context) -> anyhow::Result<ExitCode> {
         Command::Unblock(one) => set_blocked(&one, false, app).await,
         Command::Export { user, file } => leaving::export(&user, file.as_deref(), app).await,
         Command::Erase { user, yes, output } => leaving::erase(&user, if yes { Asked::Already } else { Asked::NotYet }, output, app).await,
+        Command::Merge(merge) => merging::merge(&merge, app).await,
     })?;
     Ok(ExitCode::from(DONE))
 }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use mongodb::Namespace;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::ErrorKind;
-use mongodb::options::{DeleteManyModel, DeleteOneModel, UpdateOneModel, WriteModel};
+use mongodb::options::{DeleteManyModel, DeleteOneModel, UpdateManyModel, UpdateOneModel, WriteModel};
 
 use super::MongoStore;
 use super::fault::{self, DUPLICATE};
@@ -132,6 +132,7 @@ impl MongoStore {
             Change::Update { update, upsert } => {
                 UpdateOneModel::builder().namespace(namespace).filter(filter).update(update).upsert(upsert).build().into()
             }
+            Change::UpdateMany { update } => UpdateManyModel::builder().namespace(namespace).filter(filter).update(update).build().into(),
             Change::Delete { many: false } => DeleteOneModel::builder().namespace(namespace).filter(filter).build().into(),
             Change::Delete { many: true } => DeleteManyModel::builder().namespace(namespace).filter(filter).build().into(),
         }
@@ -146,6 +147,9 @@ impl MongoStore {
             let outcome = match &command.change {
                 Change::Update { update, upsert } => {
                     collection.update_one(filter, update.clone()).upsert(*upsert).await.map(|result| result.matched_count > 0)
+                }
+                Change::UpdateMany { update } => {
+                    collection.update_many(filter, update.clone()).await.map(|result| result.matched_count > 0)
                 }
                 Change::Delete { many: false } => collection.delete_one(filter).await.map(|result| result.deleted_count > 0),
                 Change::Delete { many: true } => collection.delete_many(filter).await.map(|result| result.deleted_count > 0),

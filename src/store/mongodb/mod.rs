@@ -47,6 +47,7 @@ mod keeping;
 mod lanes;
 mod left_over;
 mod lists;
+mod merge;
 mod names;
 mod open;
 mod outbox;

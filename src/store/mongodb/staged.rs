@@ -53,6 +53,13 @@ pub(super) enum What {
     Delete,
     /// Deletes every document that has these values.
     DeleteAll,
+    /// Makes every document that has these values another person's.
+    Hand {
+        /// Whose they are then.
+        to: String,
+        /// Numbers in them that grow, and by how much: theirs come behind those of the new owner.
+        grow: Document,
+    },
     /// Marks a document, so that whoever applies this learns whether it is there.
     Claim,
 }
@@ -197,6 +204,7 @@ pub(super) struct Command {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
     Update { update: Document, upsert: bool },
+    UpdateMany { update: Document },
     Delete { many: bool },
 }
 
@@ -225,6 +233,14 @@ impl Write {
             What::Delete | What::DeleteAll => {
                 filter.insert(VERSION, not_later);
                 Change::Delete { many: self.what == What::DeleteAll }
+            }
+            // Whoever was applying this already has left nothing of it to be found.
+            What::Hand { to, grow } => {
+                let mut update = doc! { "$set": { "user": to, VERSION: version } };
+                if !grow.is_empty() {
+                    update.insert("$inc", grow.clone());
+                }
+                Change::UpdateMany { update }
             }
             What::Claim => Change::Update { update: doc! { "$set": { "claimed": true } }, upsert: false },
         };

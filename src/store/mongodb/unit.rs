@@ -124,7 +124,7 @@ impl Unit<'_> {
 impl Draft {
     /// A head's state, to be changed.
     pub(super) fn of(head: &Head, now: Timestamp) -> Self {
-        Self { user_id: head.user_id, now, state: head.state.clone(), writes: Writes::default() }
+        Self { user_id: head.user_id, now, state: head.state.clone(), writes: Writes::default(), least_version: 0 }
     }
 
     /// Nothing is to be written.
@@ -157,7 +157,7 @@ impl MongoStore {
 
     /// A unit that makes a person.
     pub(super) fn unit_of_new(&self, user_id: UserId, state: State) -> Unit<'_> {
-        Unit { store: self, draft: Draft { user_id, now: self.now(), state, writes: Writes::default() }, base: None }
+        Unit { store: self, draft: Draft { user_id, now: self.now(), state, writes: Writes::default(), least_version: 0 }, base: None }
     }
 
     /// A unit whose rule decides by the state alone. What this process remembers of the person is tried first: where it is no
@@ -268,7 +268,11 @@ impl MongoStore {
     pub(super) async fn commit(&self, base: Option<&Head>, draft: Draft, when: Apply) -> StoreResult<Commit> {
         let user_id = draft.user_id;
         let begun = Instant::now();
-        let (version, unit) = (base.map_or(1, |base| base.version + 1), self.clock.uuid());
+        if base.is_some_and(|base| base.state.merging_into.is_some()) && draft.state.merging_into.is_some() {
+            let reason = "the account is becoming part of another; `scrubjay users merge` finishes that".to_owned();
+            return Err(StoreError::Unavailable { reason, source: None });
+        }
+        let (version, unit) = (base.map_or(1, |base| base.version + 1).max(draft.least_version), self.clock.uuid());
         let (head, is_large) = self.staged(base, draft, version, unit).await?;
         let document = head.document()?;
         let collection = self.collection(Place::Heads);

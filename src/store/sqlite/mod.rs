@@ -18,6 +18,7 @@ mod inspect;
 mod jobs;
 mod journal;
 mod lanes;
+mod merge;
 mod migrate;
 mod open;
 mod outbox;

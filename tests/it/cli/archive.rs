@@ -328,3 +328,83 @@ async fn a_person_is_exported_and_erased_beside_a_running_server() {
     let (code, _, stderr) = home.run(&["chat", "--from", ONE, "--once", "hello"]).await;
     assert_eq!(code, 0, "{stderr}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_become_one_after_an_archive_was_written() {
+    let home = texted_by(&[ONE, TWO]).await;
+    let (one, two) = (home.json(&["users", "show", ONE]).await, home.json(&["users", "show", TWO]).await);
+    let (code, _, stderr) = home.run(&["users", "merge", ONE, TWO]).await;
+    assert!(code == 2 && stderr.contains("--yes"), "{stderr}");
+    let (code, _, stderr) = home.run(&["users", "merge", ONE, ONE, "--yes"]).await;
+    assert_eq!(code, 2, "{stderr}");
+
+    // Where no archive can be written nothing is merged, unless that is meant.
+    let backups = home.data().join("backups");
+    std::fs::write(&backups, "in the way").unwrap();
+    let (code, _, stderr) = home.run(&["users", "merge", ONE, TWO, "--yes"]).await;
+    assert!(code == 1 && stderr.contains("nothing was merged") && stderr.contains("--no-archive"), "{stderr}");
+    assert_eq!(home.list(&["users", "list"]).await.len(), 2);
+    std::fs::remove_file(&backups).unwrap();
+
+    let server = home.serve().await;
+    let merged = home.json(&["users", "merge", ONE, TWO, "--yes"]).await;
+    server.stop().await;
+    assert_eq!((&merged["merged"], &merged["user"], merged["freedNumber"].as_str()), (&one["_id"], &two["_id"], Some(ONE)));
+    assert_eq!(merged["conversations"], 1);
+    let (code, _, stderr) = home.run(&["archive", "verify", merged["archive"].as_str().unwrap()]).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(std::fs::read_to_string(merged["archive"].as_str().unwrap()).unwrap().contains(ONE), "it is of before");
+    assert_eq!(home.list(&["users", "list"]).await.len(), 1);
+    let talks = home.list(&["conversations", "list", "--user", TWO]).await;
+    assert_eq!(talks.len(), 2);
+    let (code, _, stderr) = home.run(&["store", "check"]).await;
+    assert_eq!(code, 0, "{stderr}");
+    let (code, _, stderr) = home.run(&["users", "merge", ONE, TWO, "--yes", "--no-archive"]).await;
+    assert!(code == 1 && stderr.contains("nobody is called"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_earlier_servers_are_taken_in_once_and_stay_as_they_are() {
+    let graph = r#"{"entities":[{"name":"Tiger","entityType":"cat","observations":["is orange"]}],"relations":[]}"#;
+    let wrapped = format!(r#"{{"userId":"{ONE}","data":{graph},"createdAt":"2025-01-01T00:00:00Z"}}"#);
+    let todos = r#"{"todos":[{"id":1,"text":"buy milk","completed":false}]}"#;
+    let files =
+        [("default", graph), (ONE, wrapped.as_str()), ("0123456789abcdef01234567", todos), ("torn", graph), (TWO, r#"{"entities":[{"#)];
+    let write = |folder: &Path| {
+        for (name, text) in files {
+            std::fs::create_dir_all(folder.join("users").join(name)).unwrap();
+            std::fs::write(folder.join("users").join(name).join("data.json"), text).unwrap();
+        }
+    };
+    let outcomes = |report: &str| -> Vec<String> {
+        let report: Vec<serde_json::Value> = serde_json::from_str(report).unwrap();
+        report.iter().map(|file| file["outcome"].as_str().unwrap().to_owned()).collect()
+    };
+    let home = offline();
+    let old = home.path().join("old");
+    write(&old);
+    let (code, report, stderr) = home.run(&["store", "import", text(&old), "--json"]).await;
+    assert_eq!(code, 1, "two files cannot be taken in: {stderr}");
+    assert_eq!(outcomes(&report), ["graph", "refused", "todos", "graph", "refused"], "{report}");
+    assert!(report.contains("users/torn/data.json") && report.contains("it is damaged"), "{report}");
+    let known = home.json(&["memory", "show", "--user", ONE]).await;
+    assert!(known.to_string().contains("Tiger"), "{known}");
+    assert_eq!(home.list(&["todos", "list", "--user", "0123456789abcdef01234567"]).await.len(), 1);
+
+    // What was deleted since does not come back.
+    let (_, again, _) = home.run(&["store", "import", text(&old), "--json"]).await;
+    assert_eq!(outcomes(&again), ["known", "refused", "known", "known", "refused"]);
+    for (name, text) in files {
+        assert_eq!(std::fs::read_to_string(old.join("users").join(name).join("data.json")).unwrap(), text);
+    }
+
+    // The JSON backend finds them beside its own files.
+    let home = Home::new(&super::offline_settings().set("storage.backend", "json"));
+    write(&home.data().join("json"));
+    for _start in 0..2 {
+        home.serve().await.stop().await;
+        assert!(home.json(&["memory", "show", "--user", ONE]).await.to_string().contains("is orange"));
+    }
+    let (code, _, stderr) = home.run(&["store", "check"]).await;
+    assert_eq!(code, 0, "{stderr}");
+}

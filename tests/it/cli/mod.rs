@@ -16,7 +16,7 @@ fn offline() -> Home {
     Home::new(&offline_settings())
 }
 
-fn offline_settings() -> Settings {
+pub(crate) fn offline_settings() -> Settings {
     Settings::default()
         .set("endpoints.default", "demo")
         .set("people.admission", "open")

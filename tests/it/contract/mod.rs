@@ -26,6 +26,7 @@ mod json_files;
 mod keeping;
 mod left_over;
 mod listings;
+mod merging;
 mod pairs;
 mod quota_races;
 mod schedules;
@@ -205,6 +206,12 @@ contract! {
     }
     left_over {
         a_large_graph_is_empty_at_once_and_erased_step_by_step,
+    }
+    merging {
+        two_accounts_become_one_person,
+        who_is_worked_for_or_has_too_much_is_not_merged,
+        a_number_is_taken_over_where_there_was_none_and_the_more_careful_word_holds,
+        what_was_merged_is_whole_and_stays_so,
     }
     quota_races {
         one_of_sixteen_gets_the_last_entity,

@@ -80,7 +80,19 @@ def main():
              "createdAt": later(5), "updatedAt": later(5)},
         ]
     )
-    database.balances.insert_one({"user": ann["_id"], "tokenCredits": 1234.0, "lastRefill": later(0)})
+    # What the second account of a number has.
+    second_thread = str(uuid.uuid4())
+    database.messages.insert_one(message(second_thread, str(again["_id"]), 14, "do you know me?", root))
+    database.conversations.insert_one(
+        {"conversationId": second_thread, "user": str(again["_id"]), "title": "SMS Chat +15550000001", "endpoint": "openAI",
+         "metadata": {"phoneNumber": "+15550000001", "source": "sms"}, "messages": [], "createdAt": later(14), "updatedAt": later(14)}
+    )
+    database.balances.insert_many(
+        [
+            {"user": ann["_id"], "tokenCredits": 1234.0, "lastRefill": later(0)},
+            {"user": again["_id"], "tokenCredits": 66.0, "lastRefill": later(0)},
+        ]
+    )
 
     graph = {
         "entities": [
@@ -101,7 +113,7 @@ def main():
     )
     todos = {"todos": [{"id": 7, "text": "buy cat food", "completed": False, "createdAt": later(3)}, {"id": 8, "text": "brush", "completed": True}]}
     database.mcp_todoodles.insert_one({"userId": ann_id, "data": todos, **times})
-    ids = {"ann": ann_id, "bob": str(bob["_id"]), "again": str(again["_id"]), "web": str(web["_id"]), "thread": thread, "other": other}
+    ids = {"ann": ann_id, "bob": str(bob["_id"]), "again": str(again["_id"]), "web": str(web["_id"]), "thread": thread, "other": other, "second": second_thread}
     json.dump(ids, sys.stdout)
 
 

@@ -2,6 +2,7 @@
 
 mod archives;
 mod librechat;
+mod merging;
 mod opening;
 mod servers;
 mod takeover;

@@ -101,7 +101,7 @@ impl MongoStore {
         let heads = self.names.of(Place::Heads);
         for document in self.find_in(Place::Heads, "_id", asked.people.iter().map(|user| object_id(*user).into()).collect()).await? {
             let Head { user_id, version, state, .. } = Head::from_document(&heads, &document)?;
-            let draft = Draft { user_id, now, state, writes: Writes::default() };
+            let draft = Draft { user_id, now, state, writes: Writes::default(), least_version: 0 };
             bench.people.insert(user_id, Restored { version, draft });
         }
         let numbers = || asked.phones.iter().map(|phone| Bson::from(phone.as_str())).collect::<Vec<_>>();
@@ -406,7 +406,7 @@ impl Bench {
         let now = store.now();
         let restored = self.people.entry(user_id).or_insert_with(|| Restored {
             version: 0,
-            draft: Draft { user_id, now, state: State::of(person.clone(), record.created_at), writes: Writes::default() },
+            draft: Draft { user_id, now, state: State::of(person.clone(), record.created_at), writes: Writes::default(), least_version: 0 },
         });
         restored.draft.state.person = person;
         restored.draft.state.word = word;

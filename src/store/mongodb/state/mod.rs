@@ -105,6 +105,12 @@ pub(super) struct State {
     /// They are nobody any more, since then; what is left of them is being erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) erased_at: Option<Timestamp>,
+    /// The account is becoming part of that one, and nothing else happens to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) merging_into: Option<UserId>,
+    /// The number of an account that became part of this one, until this one has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) taking: Option<PhoneNumber>,
 }
 
 /// Who somebody is.
@@ -319,6 +325,8 @@ pub(super) struct Draft {
     pub(super) state: State,
     /// What is written elsewhere.
     pub(super) writes: Writes,
+    /// The head's version is at least this then.
+    pub(super) least_version: i64,
 }
 
 impl Draft {
@@ -424,6 +432,8 @@ impl State {
             receipts: Vec::new(),
             lists: Lists::default(),
             erased_at: None,
+            merging_into: None,
+            taking: None,
         }
     }
 

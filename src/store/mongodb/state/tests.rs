@@ -38,7 +38,7 @@ fn person() -> NewPerson {
 fn draft() -> Draft {
     let now = Timestamp::from_millis(1_795_348_800_000);
     let state = State::new(&person(), Some(&phone()), "sms_15550000001".to_owned(), now);
-    Draft { user_id: person().id, now, state, writes: Writes::default() }
+    Draft { user_id: person().id, now, state, writes: Writes::default(), least_version: 0 }
 }
 
 fn text(draft: &Draft, text: &str, debounce: Option<Debounce>) -> NewInbound {

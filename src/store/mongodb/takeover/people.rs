@@ -16,7 +16,7 @@ use crate::store::mongodb::names::Place;
 use crate::store::mongodb::staged::VERSION;
 use crate::store::mongodb::state::words::JsonText;
 use crate::store::mongodb::state::{Person, State};
-use crate::store::{StoreError, StoreResult};
+use crate::store::{Double, StoreError, StoreResult};
 
 /// The number of an account: where LibreChat's fork keeps it now, or where it was before.
 fn number_of(account: &Document) -> Option<Result<PhoneNumber, ()>> {
@@ -72,8 +72,33 @@ impl MongoStore {
         Ok(Some((user, state)))
     }
 
-    /// The person of an account of LibreChat's that has no number, made now where there is none.
-    pub(super) async fn person_of_account(&self, user: UserId) -> StoreResult<bool> {
+    /// Accounts with a number that somebody else has.
+    pub(in crate::store::mongodb) async fn find_doubles(&self) -> StoreResult<Vec<Double>> {
+        let collection = self.collection(Place::Users);
+        let with_number = doc! { "$or": [{ "phoneNumber": { "$exists": true } }, { "metadata.phoneNumber": { "$exists": true } }] };
+        let wanted = doc! { "phoneNumber": 1, "metadata.phoneNumber": 1 };
+        let found = collection.find(with_number).projection(wanted).sort(doc! { "_id": 1 });
+        let mut accounts = found.await.map_err(fault::unavailable)?;
+        let mut numbers: HashMap<PhoneNumber, Vec<UserId>> = HashMap::new();
+        while accounts.advance().await.map_err(fault::unavailable)? {
+            let account = accounts.deserialize_current().map_err(fault::unavailable)?;
+            if let Some(Ok(phone)) = number_of(&account)
+                && let Ok(user) = Fields::new(collection.name(), &account).user("_id")
+            {
+                numbers.entry(phone).or_default().push(user);
+            }
+        }
+        let mut doubles = Vec::new();
+        for (phone, users) in numbers.into_iter().filter(|(_phone, users)| users.len() > 1) {
+            let Some(owner) = self.load_by_phone(&phone).await?.map(|head| head.user_id) else { continue };
+            doubles.extend(users.into_iter().filter(|user| *user != owner).map(|account| Double { account, owner }));
+        }
+        doubles.sort_unstable_by_key(|double| *double.account.as_bytes());
+        Ok(doubles)
+    }
+
+    /// The person of an account of LibreChat's, without its number, made now where there is none.
+    pub(in crate::store::mongodb) async fn person_of_account(&self, user: UserId) -> StoreResult<bool> {
         if self.load(user).await?.is_some() {
             return Ok(true);
         }

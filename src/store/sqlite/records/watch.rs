@@ -27,7 +27,7 @@ const DETACHED: i64 = -1;
 /// Begins to notice, on this connection.
 pub(in crate::store) fn watch(db: &Connection) -> Outcome<()> {
     let mut sql = "CREATE TEMP TABLE noticed (kind INTEGER NOT NULL, l1 ANY NOT NULL, l2 ANY NOT NULL, l3 ANY NOT NULL, l4 ANY NOT NULL,
-             person ANY, k1 ANY, k2 ANY, k3 ANY, PRIMARY KEY (kind, l1, l2, l3, l4)) STRICT, WITHOUT ROWID;"
+             whose ANY NOT NULL, person ANY, k1 ANY, k2 ANY, k3 ANY, PRIMARY KEY (kind, l1, l2, l3, l4, whose)) STRICT, WITHOUT ROWID;"
         .to_owned();
     for (number, table) in TABLES.iter().enumerate() {
         let kept: Vec<&str> = table.columns.iter().map(|column| column.name).filter(|name| !is_key(table, name)).collect();
@@ -47,14 +47,30 @@ pub(in crate::store) fn watch(db: &Connection) -> Outcome<()> {
             );
         }
     }
+    // What changes its owner is no more where it was, and is where it was not.
+    for (number, table) in TABLES.iter().enumerate().filter(|(_number, table)| changes_owner(table)) {
+        let _infallible = write!(
+            sql,
+            "CREATE TEMP TRIGGER notice_{}_owner AFTER UPDATE OF user_id ON main.{} WHEN old.user_id IS NOT new.user_id BEGIN {} {} END;",
+            table.name,
+            table.name,
+            note(number, table, "old"),
+            note(number, table, "new")
+        );
+    }
     let _infallible = write!(
         sql,
         "CREATE TEMP TRIGGER notice_detached AFTER UPDATE OF user_id ON main.graphs WHEN old.user_id IS NOT NULL AND new.user_id IS NULL
-         BEGIN INSERT INTO noticed SELECT {DETACHED}, old.user_id, '', '', '', old.user_id, NULL, NULL, NULL
+         BEGIN INSERT INTO noticed SELECT {DETACHED}, old.user_id, '', '', '', '', old.user_id, NULL, NULL, NULL
              WHERE NOT EXISTS (SELECT 1 FROM noticed WHERE kind = {DETACHED} AND l1 = old.user_id); END;"
     );
     db.execute_batch(&sql)?;
     Ok(())
+}
+
+/// Whether its rows have a column with their owner. A graph that is detached has none, which is noticed otherwise.
+fn changes_owner(table: &Table) -> bool {
+    table.kind != Kind::Graph && !table.in_graph() && !table.person.is_empty()
 }
 
 fn is_key(table: &Table, name: &str) -> bool {
@@ -79,8 +95,8 @@ fn note(number: usize, table: &Table, row: &str) -> String {
     // Not `OR IGNORE`: the statement that fires the trigger decides what becomes of conflicts in it.
     let known: Vec<String> = (1..).zip(&lookup).map(|(place, value)| format!("l{place} = {value}")).collect();
     format!(
-        "INSERT INTO noticed SELECT {number}, {}, {person}, {}
-         WHERE {whose} NOT EXISTS (SELECT 1 FROM noticed WHERE kind = {number} AND {});",
+        "INSERT INTO noticed SELECT {number}, {}, coalesce({person}, ''), {person}, {}
+         WHERE {whose} NOT EXISTS (SELECT 1 FROM noticed WHERE kind = {number} AND {} AND whose = coalesce({person}, ''));",
         lookup.join(", "),
         key.join(", "),
         known.join(" AND ")
@@ -112,13 +128,23 @@ pub(in crate::store) fn noticed(db: &Connection) -> Outcome<Noticed> {
         let Some(table) = usize::try_from(number).ok().and_then(|number| TABLES.get(number)) else { continue };
         let lookup: Vec<ValueRef<'_>> = lookup.iter().take(table.lookup.len()).map(ValueRef::from).collect();
         match one(db, table.kind, &lookup)? {
-            Some(record) => found.put.push(record),
+            Some(record) if belongs_to(&record, person) => found.put.push(record),
+            // It is somebody else's by now, and noticed as theirs.
+            Some(_record) => found.delete.extend(key(table, person, &[k1, k2, k3])?),
             // A graph goes by being detached.
             None if table.kind == Kind::Graph => {}
             None => found.delete.extend(key(table, person, &[k1, k2, k3])?),
         }
     }
     Ok(found)
+}
+
+fn belongs_to(record: &Record, person: &Value) -> bool {
+    match (record.user_id(), person) {
+        (Some(user), Value::Blob(bytes)) => user.as_bytes().as_slice() == bytes.as_slice(),
+        (None, Value::Null) => true,
+        _ => false,
+    }
 }
 
 /// A key as JSON; `None` where a part of it is no more, as that of a step whose turn is gone, which goes with that.
