@@ -399,7 +399,7 @@ async fn files_of_the_earlier_servers_are_taken_in_once_and_stay_as_they_are() {
     }
 
     // The JSON backend finds them beside its own files.
-    let home = Home::new(&super::offline_settings().set("storage.backend", "json"));
+    let home = Home::new(&offline_settings().set("storage.backend", "json"));
     write(&home.data().join("json"));
     for _start in 0..2 {
         home.serve().await.stop().await;
