@@ -95,7 +95,7 @@ Summary { enabled: bool, messages: usize, tokens: usize, input_tokens: usize, se
 section!(/// `balance`: credits.
 Balance { enabled: bool, start_credits: i64, refill_credits: i64, refill_hours: u32, segment_credits: i64 });
 section!(/// `limits`: what holds with and without balance.
-Limits { turns_per_day: u32, turns_per_day_all: u32, text_characters: usize });
+Limits { turns_per_day: u32, turns_per_day_all: u32, answers_per_hour: u32, text_characters: usize });
 section!(/// `schedules`: planned messages.
 Schedules { per_person: u32, minimum_minutes: u32, catch_up_minutes: u32 });
 section!(/// `sms`: how a reply is written for a phone.

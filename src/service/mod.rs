@@ -13,6 +13,7 @@ pub mod compose;
 pub mod conversations;
 pub mod deliver;
 pub mod erase;
+mod fixed_answers;
 pub mod health;
 pub mod jobs;
 pub mod kept;

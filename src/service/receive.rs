@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
+use super::fixed_answers::FixedAnswers;
 use super::watch::Wake;
 use super::words::{Said, Words};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::sections::{Admission, ApiDelivery};
-use crate::domain::consent::{Word, read_word};
+use crate::domain::consent::{Command, Word, read_word};
 use crate::domain::conversation::reuse_horizon;
 use crate::domain::delivery::{ReplyRoute, StatusReport};
 use crate::domain::ids::{ConversationId, TurnId};
@@ -93,6 +94,7 @@ pub struct Receiver {
     wake_deliveries: Arc<Wake>,
     wake_schedules: Arc<Wake>,
     rate: Option<DefaultKeyedRateLimiter<PhoneNumber>>,
+    answers: Option<FixedAnswers>,
     checks: AtomicU64,
     default_gateway: Option<String>,
 }
@@ -111,6 +113,7 @@ impl Receiver {
     ) -> Self {
         let rate =
             std::num::NonZeroU32::new(config.external_api.messages_per_minute).map(|limit| RateLimiter::keyed(Quota::per_minute(limit)));
+        let answers = FixedAnswers::new(config.limits.answers_per_hour);
         Self {
             store,
             clock,
@@ -121,6 +124,7 @@ impl Receiver {
             wake_deliveries,
             wake_schedules: Arc::default(),
             rate,
+            answers,
             checks: AtomicU64::new(0),
             default_gateway: None,
         }
@@ -178,6 +182,7 @@ impl Receiver {
             None => Action::Reply { debounce: self.debounce() },
         };
         let door = Door::Gateway { name: message.gateway, message_id: message.gateway_message_id };
+        let action = self.within_answers(action, word, &said, &door).await?;
         let new = NewInbound {
             token_count: estimate_tokens(&message.text),
             text: message.text,
@@ -215,9 +220,9 @@ impl Receiver {
         let action = match word {
             Some(word) => {
                 let confirms = CarrierConfirms::No;
-                self.words
-                    .act(word, &Said { phone: &message.phone, text: &message.text, route: route.as_ref(), confirms, at: now, now })
-                    .await?
+                let said = Said { phone: &message.phone, text: &message.text, route: route.as_ref(), confirms, at: now, now };
+                let action = self.words.act(word, &said).await?;
+                self.within_answers(action, Some(word), &said, &door).await?
             }
             None => Action::Reply { debounce: None },
         };
@@ -290,6 +295,24 @@ impl Receiver {
             rate.retain_recent();
         }
         Ok(rate.check_key(phone).is_err())
+    }
+
+    /// An answer without a model costs its segments and nobody is charged, so a number gets so many an hour. Beyond them nothing is
+    /// done, which it is told once. Words that must hold always do.
+    async fn within_answers(&self, action: Action, word: Option<Word>, said: &Said<'_>, door: &Door) -> Result<Action, StoreError> {
+        let Some(answers) = &self.answers else { return Ok(action) };
+        let counts = matches!(action, Action::Answer { .. })
+            && said.route.is_some()
+            && !matches!(word, Some(Word::Stop | Word::Start | Word::Help | Word::Command(Command::Help)));
+        if !counts || self.store.find_receipt(door).await?.is_some() || answers.may_answer(said.phone) {
+            return Ok(action);
+        }
+        metrics::counter!("answers_refused_total").increment(1);
+        Ok(if answers.may_tell(said.phone) {
+            self.words.too_many(said.route, said.now)
+        } else {
+            Action::Record { reason: Refusal::PersonLimit }
+        })
     }
 
     fn debounce(&self) -> Option<Debounce> {

@@ -128,6 +128,12 @@ impl Words {
         self.answer(text, Effect::None, route, now)
     }
 
+    /// What is said once to whoever has had too many answers of ours.
+    pub(super) fn too_many(&self, route: Option<&ReplyRoute>, now: Timestamp) -> Action {
+        let text = "That was more than can be answered within an hour, so it was not done. Please try again later.".to_owned();
+        self.answer(text, Effect::None, route, now)
+    }
+
     fn answer(&self, text: String, effect: Effect, route: Option<&ReplyRoute>, now: Timestamp) -> Action {
         let outgoing = self.outgoing(&text, route, now);
         Action::Answer { text, reply_id: self.clock.message_id(), outgoing, effect }

@@ -128,10 +128,20 @@ pub struct GraphRead {
     pub cursor: Option<String>,
     /// Entities and relations at most, together, from 1.
     pub limit: usize,
-    /// Bytes of JSON at most, about; one item is given whatever it takes.
+    /// Bytes of JSON at most, about.
     pub bytes: usize,
     /// How much of each entity.
     pub detail: Detail,
+    /// Whether the first item of a part is given whatever it takes, so that the parts make up the whole. Else an entity that is larger
+    /// than a part is cut to it, its newest observations first.
+    pub whole: bool,
+}
+
+impl GraphRead {
+    /// Bytes for an entity where that many are left.
+    pub(super) const fn room(&self, is_first: bool, left: usize) -> usize {
+        if is_first && self.whole { usize::MAX } else { left }
+    }
 }
 
 /// A part of the whole graph: entities first, in the order in which they were made, then relations likewise.

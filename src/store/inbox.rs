@@ -200,6 +200,8 @@ pub struct FixedAnswer {
 pub enum Change {
     /// Forgets an observation of the person's graph.
     Forget(ObservationId),
+    /// Forgets an entity of that name, with its observations and relations.
+    ForgetEntity(String),
     /// Forgets the person's whole graph.
     ForgetEverything,
     /// Writes an item down on a list of at most `limit`, as [`super::Todos::add_todo`] does.
@@ -226,7 +228,7 @@ impl Change {
     /// Whether what it removes must not stay readable anywhere.
     #[must_use]
     pub const fn forgets(&self) -> bool {
-        matches!(self, Self::Forget(_) | Self::ForgetEverything | Self::DeleteSchedule(_))
+        matches!(self, Self::Forget(_) | Self::ForgetEntity(_) | Self::ForgetEverything | Self::DeleteSchedule(_))
     }
 }
 

@@ -205,7 +205,7 @@ async fn whole(user: UserId, app: &App) -> anyhow::Result<Graph> {
     let mut cursor = None;
     loop {
         let (limit, bytes) = PART;
-        let part = app.memory.read(user, GraphRead { cursor, limit, bytes, detail: Detail::Plain }).await?;
+        let part = app.memory.read(user, GraphRead { cursor, limit, bytes, detail: Detail::Plain, whole: true }).await?;
         graph.entities.extend(part.entities.into_iter().map(PlainEntity::from));
         graph.relations.extend(part.relations.into_iter().map(RelationShape::from));
         cursor = part.next;

@@ -15,6 +15,7 @@ impl Unit<'_> {
     async fn try_change(&mut self, of: &Receipt, change: &Change) -> StoreResult<bool> {
         Ok(match change {
             Change::Forget(id) => self.forget_fact(*id).await?.is_some(),
+            Change::ForgetEntity(name) => self.forget_entity(name).await?.deleted > 0,
             Change::ForgetEverything => self.forget_graph().await?.entities > 0,
             Change::AddTodo { new, limit } => self.add_todo(new, *limit).await?.is_new,
             Change::CompleteTodo(id) => self.complete_todo(*id).await?.changed,

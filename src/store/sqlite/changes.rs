@@ -24,6 +24,7 @@ fn try_making(unit: &Unit<'_>, of: &Receipt, change: &Change) -> Outcome<bool> {
     let user = of.user_id;
     Ok(match change {
         Change::Forget(id) => graph::forget(unit, user, *id)?.is_some(),
+        Change::ForgetEntity(name) => graph::forget_entity(unit, user, name)?.deleted > 0,
         Change::ForgetEverything => graph::forget_all(unit, user)?.entities > 0,
         Change::AddTodo { new, limit } => todos::add(unit, user, new, *limit)?.is_new,
         Change::CompleteTodo(id) => todos::change(unit, user, *id, &[TodoChange::State(TodoState::Completed)])?.changed,

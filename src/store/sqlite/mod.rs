@@ -51,18 +51,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
 use self::check::Checks;
 use self::checkpoint::{Checkpointer, Progress};
-pub(super) use self::fault::Fault;
-pub(super) use self::fault::Outcome;
 use self::fault::explain;
-pub(super) use self::journal::Journal;
-pub(super) use self::journal::{Beside, Companion};
+pub(super) use self::fault::{Fault, Outcome};
+pub(super) use self::journal::{Beside, Companion, Journal};
 pub(super) use self::migrate::MIGRATIONS;
-pub(super) use self::open::Access;
-pub(super) use self::open::{connect, file_in, prepare};
+pub(super) use self::open::{Access, connect, file_in, prepare};
 use self::readers::Readers;
 pub(super) use self::records::{Noticed, Numbers, delete, noticed, of_kinds, put, refresh, watch};
 use self::short::ShortReads;
@@ -72,6 +68,7 @@ use super::holds::Holds;
 use super::{Purpose, StoreError, StoreResult, cursor};
 use crate::clock::Clock;
 use crate::config::sections;
+use crate::domain::ids::UserId;
 
 /// How long a caller waits for its write to be begun, or for what it reads: the wait for another process's lock, and as much
 /// again for the queue.
@@ -128,7 +125,7 @@ impl SqliteStore {
         if let Some(companion) = &companion {
             progress.accompany(Arc::clone(companion));
         }
-        let readers = Readers::start(&file, storage.sqlite.readers, cache)?;
+        let readers = Readers::start(&file, storage.sqlite.readers, cache, readers::LONGEST)?;
         let short = ShortReads::open(&file, storage.sqlite.readers)?;
         let writer = Writer::start(to_write, file.clone(), clock.clone(), Arc::clone(&progress), journal)?;
         let checkpointer = Checkpointer::start(to_checkpoint, &file, Arc::clone(&progress))?;
@@ -161,7 +158,16 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     {
-        answered(self.readers.submit(read)?).await
+        self.readers.submit(read)?.answered(IN_QUEUE).await
+    }
+
+    /// Runs a read that may go through as much as the person has stored, where nobody else waits for it.
+    async fn read_long<T, F>(&self, user: UserId, read: F) -> StoreResult<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    {
+        self.readers.submit_long(user, read)?.answered(IN_QUEUE).await
     }
 
     /// Runs a read that looks things up by key, on this thread where that is soon done, else on one of the readers'.
@@ -197,18 +203,6 @@ impl Drop for SqliteStore {
 /// Whether there is a file already.
 pub(super) fn exists(storage: &sections::Storage) -> bool {
     file_in(&storage.path).exists()
-}
-
-/// Waits for what is read, but not for ever.
-async fn answered<T>(answer: oneshot::Receiver<StoreResult<T>>) -> StoreResult<T> {
-    match tokio::time::timeout(IN_QUEUE, answer).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_dropped)) => Err(closed()),
-        Err(elapsed) => {
-            let reason = format!("no answer within {} s; the disk or another process holds it up", IN_QUEUE.as_secs());
-            Err(StoreError::unavailable(reason, elapsed))
-        }
-    }
 }
 
 /// What is answered after the end.

@@ -196,6 +196,7 @@ impl MemoryTools {
             limit: arguments.limit.unwrap_or(usize::MAX),
             bytes: arguments.max_bytes.unwrap_or(self.memory.answer_bytes()),
             detail,
+            whole: false,
         };
         let GraphPart { entities, relations, next, left } = self.memory.read(user, read).await?;
         let truncated = next.is_some().then(|| {

@@ -52,7 +52,7 @@ pub(super) async fn relate(store: &SharedStore, user: UserId, relations: &[Relat
 pub(super) async fn whole(store: &SharedStore, user: UserId) -> (Vec<Entity>, Vec<Relation>) {
     let (mut entities, mut relations, mut cursor) = (Vec::new(), Vec::new(), None);
     loop {
-        let part = store.read_graph(user, GraphRead { cursor, limit: 7, bytes: PLENTY, detail: Detail::Full }).await.unwrap();
+        let part = store.read_graph(user, GraphRead { cursor, limit: 7, bytes: PLENTY, detail: Detail::Full, whole: true }).await.unwrap();
         entities.extend(part.entities);
         relations.extend(part.relations);
         cursor = part.next;
@@ -337,7 +337,7 @@ pub(super) async fn a_graph_is_read_part_by_part(f: Fixture) {
     let user = remembered(&f, ANN).await;
     let read = |cursor: Option<String>, limit: usize, bytes: usize, detail: Detail| {
         let store = &f.store;
-        async move { store.read_graph(user, GraphRead { cursor, limit, bytes, detail }).await.unwrap() }
+        async move { store.read_graph(user, GraphRead { cursor, limit, bytes, detail, whole: true }).await.unwrap() }
     };
     let all = read(None, 1_000, PLENTY, Detail::Plain).await;
     assert_eq!((all.entities.len(), all.relations.len(), all.next.is_none(), all.left), (4, 2, true, GraphCounts::default()));
@@ -361,7 +361,7 @@ pub(super) async fn a_graph_is_read_part_by_part(f: Fixture) {
     f.store.add_observations(user, vec![more("Ada", &["3", "4", "5"])], None, LIMITS).await.unwrap();
     let summary = read(None, 1, PLENTY, Detail::Summary).await;
     assert_eq!((texts(&summary.entities[0]), summary.entities[0].observation_count), (vec!["3", "4", "5"], 5));
-    let wrong = GraphRead { cursor: Some("nonsense".to_owned()), limit: 1, bytes: 1, detail: Detail::Plain };
+    let wrong = GraphRead { cursor: Some("nonsense".to_owned()), limit: 1, bytes: 1, detail: Detail::Plain, whole: true };
     assert!(matches!(f.store.read_graph(user, wrong).await, Err(StoreError::InvalidCursor)));
 }
 
@@ -463,8 +463,14 @@ pub(super) async fn two_people_with_the_same_names_have_two_graphs(f: Fixture) {
     assert!(f.store.find_related(nobody, "Ada".to_owned(), 5, 9, PLENTY).await.unwrap().is_err());
     assert_eq!(f.store.open_nodes(nobody, vec!["Ada".to_owned()], Detail::Full, PLENTY).await.unwrap().missing.len(), 1);
 
-    let next = f.store.read_graph(bob, GraphRead { cursor: None, limit: 1, bytes: PLENTY, detail: Detail::Plain }).await.unwrap().next;
-    let stolen = f.store.read_graph(ann, GraphRead { cursor: next, limit: 100, bytes: PLENTY, detail: Detail::Plain }).await.unwrap();
+    let next = f
+        .store
+        .read_graph(bob, GraphRead { cursor: None, limit: 1, bytes: PLENTY, detail: Detail::Plain, whole: true })
+        .await
+        .unwrap()
+        .next;
+    let stolen =
+        f.store.read_graph(ann, GraphRead { cursor: next, limit: 100, bytes: PLENTY, detail: Detail::Plain, whole: true }).await.unwrap();
     assert!(stolen.entities.iter().all(|entity| !texts(entity).contains(&"owes him money")));
 
     assert_eq!(f.store.delete_graph(bob).await.unwrap(), GraphCounts { entities: 4, observations: 5, relations: 2 });

@@ -87,16 +87,22 @@ pub(super) async fn observations_are_given_as_far_as_there_is_room(f: Fixture) {
 
     let around = f.store.find_related(user, "small".to_owned(), 1, 9, 1_000).await.unwrap().unwrap();
     assert_eq!((texts(&around.entities[0].0), newest(&around.entities[1].0)), (vec!["one", "two"], 8));
-    for bytes in [1_000, 6_000] {
+    for (bytes, whole) in [(1_000, true), (6_000, true), (1_000, false), (6_000, false)] {
         let (mut read, mut cursor) = (Vec::new(), None);
         loop {
-            let part = f.store.read_graph(user, GraphRead { cursor, limit: 9, bytes, detail: Detail::Plain }).await.unwrap();
+            let part = f.store.read_graph(user, GraphRead { cursor, limit: 9, bytes, detail: Detail::Plain, whole }).await.unwrap();
+            assert!(whole || size(&part.entities) <= bytes, "{} bytes", size(&part.entities));
             read.extend(part.entities);
             cursor = part.next;
             if cursor.is_none() {
                 break;
             }
         }
-        assert_eq!(read, all.entities, "read part by part nothing is cut");
+        assert_eq!(names(&read), names(&all.entities));
+        if whole {
+            assert_eq!(read, all.entities, "read part by part nothing is cut");
+        } else if bytes == 1_000 {
+            assert_eq!((texts(&read[0]), newest(&read[1]), newest(&read[2])), (vec!["one", "two"], 9, 9), "a large one is cut to a part");
+        }
     }
 }

@@ -21,7 +21,7 @@ async fn fill(store: &SharedStore, user: UserId, entities: usize) {
 }
 
 async fn names(store: &SharedStore, user: UserId) -> Vec<String> {
-    let read = GraphRead { cursor: None, limit: 1_000, bytes: usize::MAX, detail: Detail::Names };
+    let read = GraphRead { cursor: None, limit: 1_000, bytes: usize::MAX, detail: Detail::Names, whole: true };
     store.read_graph(user, read).await.unwrap().entities.into_iter().map(|entity| entity.name).collect()
 }
 

@@ -12,7 +12,7 @@ use crate::contract::fixture::{ANN, BOB, Fixture, phone};
 use crate::support::mongo::Database;
 
 fn graph(bytes: usize) -> GraphRead {
-    GraphRead { cursor: None, limit: 100, bytes, detail: Detail::Plain }
+    GraphRead { cursor: None, limit: 100, bytes, detail: Detail::Plain, whole: true }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,9 @@
 //! The words about what is kept of a person, by text.
 
-use super::bench::{ADA, BEA, bench};
+use scrubjay::domain::graph::{NewEntity, Relation};
+use scrubjay::service::people::UserName;
+
+use super::bench::{ADA, BEA, bench, number};
 
 #[tokio::test]
 async fn a_list_is_kept_by_text() {
@@ -64,5 +67,61 @@ async fn reminders_are_made_shown_and_removed_by_text() {
     let sent: Vec<String> = bench.sent().split_off(before).into_iter().map(|(_, body)| body).collect();
     assert_eq!(sent, ["stretch"]);
     assert!(bench.exchange(BEA, "/remind").await[0].contains("1. Tue 22 Sep 09:00: call mum"));
+    bench.assert_no_job_left().await;
+}
+
+#[tokio::test]
+async fn what_has_no_number_is_shown_and_forgotten_by_its_name() {
+    let bench = bench(|_config| ()).await;
+    let say = async |text: &str| bench.exchange(ADA, text).await.join("|");
+    assert_eq!(say("/memory").await, "Nothing is remembered about you yet.");
+    let ada = bench.app.people.get(&UserName::Phone(number(ADA))).await.unwrap().id;
+    let new = |name: &str, observations: &[&str]| NewEntity {
+        name: name.to_owned(),
+        entity_type: "thing".to_owned(),
+        observations: observations.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    let link = |from: &str, to: &str| Relation { from: from.to_owned(), to: to.to_owned(), relation_type: "lives in".to_owned() };
+    let memory = &bench.app.memory;
+    memory.create_entities(ada, vec![new("me", &[]), new("Berlin", &[]), new("Atlantis", &[])], None).await.unwrap();
+    memory.create_relations(ada, vec![link("me", "Berlin")]).await.unwrap();
+    let listed = say("/memory").await;
+    assert!(listed.contains("\n- me lives in Berlin\n- Atlantis\n"), "{listed}");
+    assert!(say("/memory Berlin").await.contains("me lives in Berlin"));
+    assert!(say("/memory atlantis").await.contains("\n- Atlantis"));
+    memory.create_entities(ada, vec![new("Bob", &["we know each other"])], None).await.unwrap();
+    let found = say("/memory know").await;
+    assert!(found.contains("Bob: we know each other"), "a word that everybody uses is looked for as well: {found}");
+    assert_eq!(say("/memory xylophone").await, "Nothing is remembered about that.");
+
+    assert_eq!(say("/forget Atlantis").await, "Forgotten: Atlantis with 0 facts and 0 links.");
+    assert!(say("/forget Atlantis").await.starts_with("Which one?"));
+    let asked = say("/forget Berlin").await;
+    assert_eq!(asked, "This forgets Berlin with 0 facts and 1 links, for good. Text \"/forget Berlin yes\" to do it.");
+    assert_eq!(bench.exchange(BEA, "/forget Berlin yes").await.len(), 1, "another's is another's");
+    assert!(say("/memory").await.contains("me lives in Berlin"));
+    assert_eq!(say("/forget Berlin yes").await, "Forgotten: Berlin with 0 facts and 1 links.");
+    let listed = say("/memory").await;
+    assert!(!listed.contains("Berlin") && listed.contains("\n- me\n") && listed.contains("Bob: we know each other"), "{listed}");
+    bench.assert_no_job_left().await;
+}
+
+#[tokio::test]
+async fn answers_that_nobody_pays_are_limited_by_number_and_told_once() {
+    let bench = bench(|config| config.limits.answers_per_hour = 3).await;
+    for text in ["/todo milk", "/todo bread", "/todo"] {
+        assert_eq!(bench.exchange(ADA, text).await.len(), 1, "{text}");
+    }
+    let told = bench.exchange(ADA, "/todo butter").await;
+    assert!(told.join("|").starts_with("That was more than can be answered within an hour"), "{told:?}");
+    assert!(bench.exchange(ADA, "/todo cheese").await.is_empty());
+    assert!(bench.exchange(ADA, &"x".repeat(40_000)).await.is_empty(), "notices count as well");
+    let open = bench.app.todos.figures(bench.app.people.get(&UserName::Phone(number(ADA))).await.unwrap().id).await.unwrap();
+    assert_eq!(open.open, 2, "what was not answered was not done");
+    // What must hold does, a model answers, and others have theirs.
+    assert_eq!(bench.exchange(ADA, "HELP").await.len(), 1);
+    assert_eq!(bench.exchange(ADA, "hello").await.len(), 1);
+    assert_eq!(bench.exchange(BEA, "/todo milk").await, ["Added to your list: milk"]);
+    assert_eq!(bench.exchange(ADA, "STOP").await.len(), 1);
     bench.assert_no_job_left().await;
 }

@@ -107,6 +107,12 @@ impl Unit<'_> {
         Ok(self.change_graph(|held, now| Ok(delete::observation_by_id(held, id, now))).await?.0)
     }
 
+    /// Forgets an entity.
+    pub(in crate::store::mongodb) async fn forget_entity(&mut self, name: &str) -> StoreResult<Deleted<String>> {
+        let names = [name.to_owned()];
+        Ok(self.change_graph(|held, _now| Ok(delete::entities(held, &names))).await?.0)
+    }
+
     /// Forgets the whole graph.
     pub(in crate::store::mongodb) async fn forget_graph(&mut self) -> StoreResult<GraphCounts> {
         Ok(self.change_graph(|held, _now| Ok(delete::all(held))).await?.0)

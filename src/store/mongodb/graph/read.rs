@@ -88,9 +88,8 @@ pub(super) fn part(held: &Held, read: &GraphRead) -> StoreResult<GraphPart> {
     let mut last = after;
     if phase == 0 {
         for id in held.entities.range(behind(after)).map(|(id, _row)| *id) {
-            // The first is given whole whatever it takes, so that parts make up the whole.
             let first = part.entities.is_empty();
-            let entity = if room == 0 { None } else { held.entity(id, read.detail, if first { usize::MAX } else { left }) };
+            let entity = if room == 0 { None } else { held.entity(id, read.detail, read.room(first, left)) };
             let fits = |entity: &Entity| first || (entity.json_size(read.detail) <= left && !entity.is_cut(read.detail));
             let Some(entity) = entity.filter(fits) else {
                 stopped = Some([0, last]);

@@ -23,6 +23,11 @@ fn remove_from_index(db: &Connection, id: i64) -> Outcome<()> {
     Ok(())
 }
 
+/// Deletes an entity with its observations and relations.
+pub(in super::super) fn entity(unit: &Unit<'_>, user: UserId, name: &str) -> Outcome<Deleted<String>> {
+    entities(unit, user, &[name.to_owned()])
+}
+
 /// Deletes entities with their observations and relations.
 pub(super) fn entities(unit: &Unit<'_>, user: UserId, names: &[String]) -> Outcome<Deleted<String>> {
     let mut gone = GraphCounts::default();

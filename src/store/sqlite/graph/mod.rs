@@ -12,7 +12,7 @@ mod related;
 mod search;
 mod write;
 
-pub(super) use delete::{all as forget_all, any_left_over, erase_left_over, observation_by_id as forget};
+pub(super) use delete::{all as forget_all, any_left_over, entity as forget_entity, erase_left_over, observation_by_id as forget};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};

@@ -93,7 +93,7 @@ impl Graph for SqliteStore {
         {
             return Ok(opened);
         }
-        self.read(move |db| read::open(db, user_id, &names, detail, bytes)).await
+        self.read_long(user_id, move |db| read::open(db, user_id, &names, detail, bytes)).await
     }
 
     async fn find_entities(&self, user_id: UserId, names: Vec<String>, bytes: usize) -> StoreResult<Vec<Entity>> {
@@ -101,11 +101,11 @@ impl Graph for SqliteStore {
     }
 
     async fn search_nodes(&self, user_id: UserId, search: GraphSearch) -> StoreResult<GraphFound> {
-        self.read(move |db| search::find(db, user_id, &search)).await
+        self.read_long(user_id, move |db| search::find(db, user_id, &search)).await
     }
 
     async fn read_graph(&self, user_id: UserId, read: GraphRead) -> StoreResult<GraphPart> {
-        self.read(move |db| read::part(db, user_id, &read)).await
+        self.read_long(user_id, move |db| read::part(db, user_id, &read)).await
     }
 
     async fn find_related(
@@ -116,11 +116,11 @@ impl Graph for SqliteStore {
         limit: usize,
         bytes: usize,
     ) -> StoreResult<Result<Neighbourhood, MissingName>> {
-        self.read(move |db| related::find(db, user_id, &name, depth, limit, bytes)).await
+        self.read_long(user_id, move |db| related::find(db, user_id, &name, depth, limit, bytes)).await
     }
 
     async fn graph_stats(&self, user_id: UserId, limit: usize) -> StoreResult<GraphStats> {
-        self.read(move |db| read::stats(db, user_id, limit)).await
+        self.read_long(user_id, move |db| read::stats(db, user_id, limit)).await
     }
 
     async fn recall(&self, user_id: UserId, text: String, limit: usize) -> StoreResult<Recollection> {

@@ -127,9 +127,8 @@ pub(super) fn part(db: &Connection, user: UserId, read: &GraphRead) -> Outcome<G
                 stopped = Some([0, last]);
                 break;
             }
-            // The first is given whole whatever it takes, so that parts make up the whole.
             let first = part.entities.is_empty();
-            let entity = entity(db, id, read.detail, if first { usize::MAX } else { left })?;
+            let entity = entity(db, id, read.detail, read.room(first, left))?;
             let size = entity.json_size(read.detail);
             if !first && (size > left || entity.is_cut(read.detail)) {
                 stopped = Some([0, last]);
