@@ -167,6 +167,20 @@ pub struct NewReply {
     pub unfinished: bool,
 }
 
+impl NewReply {
+    /// As anybody who waits for it sees it.
+    #[must_use]
+    pub fn stored(&self) -> StoredReply {
+        StoredReply {
+            message_id: self.message_id,
+            text: self.text.clone(),
+            endpoint: Some(self.endpoint.clone()),
+            model: Some(self.model.clone()),
+            usage: self.usage,
+        }
+    }
+}
+
 /// How a turn ended, as anybody who waits for it sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TurnEnd {

@@ -205,6 +205,15 @@ pub struct Imported {
     pub dangling: Vec<Relation>,
 }
 
+impl Imported {
+    /// Counts what was done to an entity.
+    pub(in crate::store) fn count(&mut self, written: &Written) {
+        self.entities += i64::from(written.created);
+        self.changed += i64::from(!written.created);
+        self.observations += i64::try_from(written.added.len()).unwrap_or(i64::MAX);
+    }
+}
+
 /// What each person's graph holds.
 ///
 /// Names and observations are brought into composed form here. Whatever breaks a limit, or names an entity that has to be there

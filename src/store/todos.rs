@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{Page, PageRequest, StoreResult, Timestamp};
 use crate::domain::ids::UserId;
-use crate::domain::todo::{Due, DueWithin, Priority, Todo, TodoChange, TodoFigures, TodoId, TodoState};
+use crate::domain::todo::{Due, DueWithin, Priority, Todo, TodoChange, TodoFigures, TodoId, TodoState, words};
 
 /// An item to be written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,35 @@ pub struct NewTodo {
     pub due: Option<Due>,
     /// The item that it is a part of.
     pub parent: Option<TodoId>,
+}
+
+impl NewTodo {
+    /// Tells whether an item of the list is this one already.
+    pub(in crate::store) fn same(&self) -> impl Fn(&Todo) -> bool {
+        let (text, category) = (words(&self.text), self.category.as_deref().map(words));
+        move |todo| {
+            todo.completed_at.is_none()
+                && todo.parent == self.parent
+                && (self.due.is_none() || todo.due == self.due)
+                && words(&todo.text) == text
+                && (category.is_none() || todo.category.as_deref().map(words) == category)
+        }
+    }
+
+    /// The item as it is stored.
+    pub(in crate::store) fn numbered(&self, id: TodoId, now: Timestamp) -> Todo {
+        Todo {
+            id,
+            text: self.text.clone(),
+            category: self.category.clone(),
+            priority: self.priority.unwrap_or_default(),
+            due: self.due,
+            parent: self.parent,
+            completed_at: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
 }
 
 /// An item that was written down, or stood there before.

@@ -156,33 +156,17 @@ pub(super) fn add(unit: &Unit<'_>, user: UserId, new: &NewTodo, limit: usize) ->
     {
         return Err(StoreError::NotFound { what: "the parent item" }.into());
     }
-    let category = new.category.as_deref().map(words);
-    let is_equal = |todo: &Todo| {
-        todo.completed_at.is_none()
-            && todo.parent == new.parent
-            && (new.due.is_none() || todo.due == new.due)
-            && (category.is_none() || todo.category.as_deref().map(words) == category)
-    };
+    let is_same = new.same();
     let equal = unit
         .db
         .prepare_cached(select_todo!("AND words = ?2 ORDER BY id"))?
         .query_map(params![user, words(&new.text)], todo)?
-        .find(|found| found.as_ref().map_or(true, is_equal))
+        .find(|found| found.as_ref().map_or(true, &is_same))
         .transpose()?;
     if let Some(todo) = equal {
         return Ok(AddedTodo { todo, is_new: false });
     }
-    let todo = Todo {
-        id: head.next(limit)?,
-        text: new.text.clone(),
-        category: new.category.clone(),
-        priority: new.priority.unwrap_or_default(),
-        due: new.due,
-        parent: new.parent,
-        completed_at: None,
-        created_at: unit.now,
-        updated_at: unit.now,
-    };
+    let todo = new.numbered(head.next(limit)?, unit.now);
     write(unit, user, &todo)?;
     head.keep(unit, user)?;
     Ok(AddedTodo { todo, is_new: true })

@@ -134,13 +134,7 @@ fn answer(unit: &Unit<'_>, turn: &Turn, reply: &NewReply, charge: Credits) -> Ou
         .execute(params![turn.user_id, turn.conversation_id, turn.number, reply.endpoint])?;
     settle(unit, turn, charge)?;
     finish(unit, turn, &Ending { refusal: None, reply: Some(place), usage: reply.usage, tried: true })?;
-    Ok(TurnEnd::Answered(Some(StoredReply {
-        message_id: reply.message_id,
-        text: reply.text.clone(),
-        endpoint: Some(reply.endpoint.clone()),
-        model: Some(reply.model.clone()),
-        usage: reply.usage,
-    })))
+    Ok(TurnEnd::Answered(Some(reply.stored())))
 }
 
 /// Adds an entry of ours behind the last one of the turn's conversation; returns its slot and its place there.

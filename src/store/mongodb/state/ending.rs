@@ -10,7 +10,7 @@ use crate::domain::ids::MessageId;
 use crate::domain::ledger::{Credits, Usage};
 use crate::domain::message::{Message, Role};
 use crate::domain::step::ToolCall;
-use crate::domain::turn::{NewReply, Refusal, StoredReply, TurnEnd, TurnLease, TurnState};
+use crate::domain::turn::{NewReply, Refusal, TurnEnd, TurnLease, TurnState};
 use crate::store::mongodb::names::Place;
 use crate::store::mongodb::shapes;
 use crate::store::{CompletedTurn, NewOutbound, Notice, StoreError, StoreResult, TurnOutcome, TurnRelease};
@@ -121,13 +121,7 @@ impl Draft {
             self.change(Place::Messages, key, set);
         }
         self.settle(turn, charge);
-        Ok(TurnEnd::Answered(Some(StoredReply {
-            message_id: reply.message_id,
-            text: reply.text.clone(),
-            endpoint: Some(reply.endpoint.clone()),
-            model: Some(reply.model.clone()),
-            usage: reply.usage,
-        })))
+        Ok(TurnEnd::Answered(Some(reply.stored())))
     }
 
     /// Adds an entry of ours behind the last one of the turn's conversation.

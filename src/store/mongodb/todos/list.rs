@@ -57,28 +57,11 @@ impl TodoList {
         if new.parent.is_some_and(|parent| self.find(parent).is_none()) {
             return Err(StoreError::NotFound { what: "the parent item" });
         }
-        let (text, category) = (words(&new.text), new.category.as_deref().map(words));
-        let is_equal = |todo: &&Todo| {
-            todo.completed_at.is_none()
-                && todo.parent == new.parent
-                && (new.due.is_none() || todo.due == new.due)
-                && words(&todo.text) == text
-                && (category.is_none() || todo.category.as_deref().map(words) == category)
-        };
-        if let Some(todo) = self.items.values().find(is_equal) {
+        let is_same = new.same();
+        if let Some(todo) = self.items.values().find(|todo| is_same(todo)) {
             return Ok(AddedTodo { todo: todo.clone(), is_new: false });
         }
-        let todo = Todo {
-            id: self.next(0, limit)?,
-            text: new.text.clone(),
-            category: new.category.clone(),
-            priority: new.priority.unwrap_or_default(),
-            due: new.due,
-            parent: new.parent,
-            completed_at: None,
-            created_at: now,
-            updated_at: now,
-        };
+        let todo = new.numbered(self.next(0, limit)?, now);
         self.write(&todo);
         Ok(AddedTodo { todo, is_new: true })
     }

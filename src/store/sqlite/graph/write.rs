@@ -303,9 +303,7 @@ pub(super) fn import(
     let mut imported = Imported::default();
     for entity in entities {
         if let Some((_id, written)) = graph.merge(entity, None)? {
-            imported.entities += i64::from(written.created);
-            imported.changed += i64::from(!written.created);
-            imported.observations += count(written.added.len());
+            imported.count(&written);
         }
     }
     for relation in relations {

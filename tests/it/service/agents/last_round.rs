@@ -17,6 +17,18 @@ async fn two_steps() -> Stage {
     stage(|config| agent(config).max_steps = 2).await
 }
 
+/// For whoever has 100,000 credits, of which each token takes one.
+async fn two_paid_steps() -> Stage {
+    stage(|config| {
+        agent(config).max_steps = 2;
+        config.balance.enabled = true;
+        config.balance.start_credits = 100_000;
+        let endpoint = config.endpoints.named.get_mut("openAI").unwrap();
+        (endpoint.prompt_token_credits, endpoint.completion_token_credits) = (1.0, 1.0);
+    })
+    .await
+}
+
 fn count() -> Reaction {
     Reaction::call("count", json!({"by": 1}))
 }
@@ -59,14 +71,7 @@ async fn a_model_that_calls_all_the_same_is_asked_once_more_without_tools() {
 
 #[tokio::test]
 async fn a_model_that_never_stops_calling_ends_with_words_of_ours() {
-    let stage = stage(|config| {
-        agent(config).max_steps = 2;
-        config.balance.enabled = true;
-        config.balance.start_credits = 100_000;
-        let endpoint = config.endpoints.named.get_mut("openAI").unwrap();
-        (endpoint.prompt_token_credits, endpoint.completion_token_credits) = (1.0, 1.0);
-    })
-    .await;
+    let stage = two_paid_steps().await;
     stage.model.always(count());
     let (turn, steps) = stage.ask("count on and on").await;
     assert_eq!(
@@ -83,14 +88,7 @@ async fn a_model_that_never_stops_calling_ends_with_words_of_ours() {
 
 #[tokio::test]
 async fn a_round_that_gave_no_answer_is_paid_for_where_the_turn_dies_behind_it() {
-    let stage = stage(|config| {
-        agent(config).max_steps = 2;
-        config.balance.enabled = true;
-        config.balance.start_credits = 100_000;
-        let endpoint = config.endpoints.named.get_mut("openAI").unwrap();
-        (endpoint.prompt_token_credits, endpoint.completion_token_credits) = (1.0, 1.0);
-    })
-    .await;
+    let stage = two_paid_steps().await;
     // The plain round fails: once for a while, and then for good.
     let tries = AtomicUsize::new(0);
     stage.model.script(move |asked| match asked.offered().is_empty() {
