@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use scrubjay::domain::delivery::DeliveryStatus;
 use scrubjay::domain::turn::TurnEnd;
-use scrubjay::store::{Accepted, DeliveryOutcome, SharedStore, StoreError};
+use scrubjay::store::{Accepted, DeliveryOutcome, NewTodo, SharedStore, StoreError};
 
 use crate::contract::fixture::{ANN, Fixture, no_limits, other_owner, owner, twilio};
 use crate::support::mongo::Database;
@@ -181,6 +181,23 @@ async fn whatever_part_was_applied_the_rest_is_and_nothing_twice() {
                     .unwrap();
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_by_another_process_is_known_though_its_person_changes_meanwhile() {
+    let s = setting().await;
+    let (other, user) = (s.other(), s.f.texted(ANN, "0").await.user_id);
+    let item = |text: String| NewTodo { text, category: None, priority: None, due: None, parent: None };
+    for number in 1..=10 {
+        // The other process remembers the person as of before the text …
+        other.add_todo(user, item(format!("before {number}")), 500).await.unwrap();
+        let text = s.f.text(ANN, &format!("text {number}"));
+        assert!(matches!(s.f.store.accept(text.clone()).await.unwrap(), Accepted::Stored(_)));
+        // … and reads them anew for something else while it looks whether the text came before.
+        let (again, changed) = tokio::join!(other.accept(text), other.add_todo(user, item(format!("behind {number}")), 500));
+        assert!(matches!(again.unwrap(), Accepted::Repeat(_)), "text {number} was taken in twice");
+        changed.unwrap();
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::super::fault::{Fault, Outcome};
 use super::super::people;
 use super::super::writer::Unit;
-use super::{Number, OBSERVATION, count, digest, entity_id, near, observation_of};
+use super::{Number, OBSERVATION, digest, entity_id, near, observation_of};
 use crate::domain::graph::{GraphCounts, GraphLimits, GraphRefusal, NewEntity, NewObservations, Relation, composed, fold};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::{DanglingRelation, Imported, MissingName, RelationsWritten, StoreError, Written};
