@@ -172,11 +172,8 @@ impl Agent<'_> {
             };
             add(&mut spent, completion.usage);
             if may_miss && !completion.calls.is_empty() && !speech.end_step() {
-                // Recorded without its calls, for it has cost what it has cost, whatever becomes of the next.
                 number += 1;
-                let Completion { model, usage, .. } = completion;
-                let (text, charge, calls) = (String::new(), self.wallet.charge(spent, 0), Vec::new());
-                self.store.record_step(&self.turn.lease, NewStep { number, text, shown: false, model, usage, charge, calls }).await?;
+                self.record_missed(number, completion, spent).await?;
                 in_plain_words(&mut request);
                 missed = Some(Missed::Called);
                 continue;
@@ -217,6 +214,12 @@ impl Agent<'_> {
             total_tokens: 0,
         };
         self.wallet.hold(tokens).await
+    }
+
+    /// Records a round that gave no answer, without its calls: it has cost what it has cost, whatever becomes of the next.
+    async fn record_missed(&self, number: u32, Completion { model, usage, .. }: Completion, spent: Usage) -> Result<(), StoreError> {
+        let (text, charge, calls) = (String::new(), self.wallet.charge(spent, 0), Vec::new());
+        self.store.record_step(&self.turn.lease, NewStep { number, text, shown: false, model, usage, charge, calls }).await
     }
 
     /// Asks the model; `None` when that took longer than there was time `left`.

@@ -96,7 +96,7 @@ fn read_line(line: &str, limits: &GraphLimits) -> Result<Line, String> {
     match value.get("type").and_then(Value::as_str) {
         Some("entity" | "relation") => {}
         Some(other) => {
-            let other = beginning(&other, 40);
+            let other = beginning(other, 40);
             return Err(format!("it is of the type {other:?}; expected are \"entity\" and \"relation\""));
         }
         None => return Err("it says no \"type\"; expected are \"entity\" and \"relation\"".to_owned()),

@@ -64,7 +64,7 @@ pub(super) fn status(form: &Form<'_>) -> Result<WebhookEvent, ParseError> {
     let Some(status) = DeliveryStatus::parse(word) else {
         return Ok(WebhookEvent::Ignored { reason: "unknown-status" });
     };
-    let error_code = form.value("ErrorCode")?.filter(|code| !code.is_empty()).map(|code| beginning(&code, 16).to_owned());
+    let error_code = form.value("ErrorCode")?.filter(|code| !code.is_empty()).map(|code| beginning(code, 16).to_owned());
     Ok(WebhookEvent::Status(StatusReport { gateway: NAME.to_owned(), gateway_message_id, status, error_code }))
 }
 
