@@ -16,11 +16,11 @@ use rmcp::ErrorData;
 use rmcp::model::JsonRpcError;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use serde_json::Value;
 
 use super::catalogue::{Catalogue, JSON};
 use super::hosts::{Hosts, Refused};
 use super::identity::{NotLetIn, Porter, USER_ID, USER_PHONE};
+use super::messages::{LONGEST, too_long, unreadable};
 use super::pace::{Pace, TooFast};
 use super::server::Server;
 use crate::config::Config;
@@ -35,9 +35,6 @@ use crate::store::StoreError;
 /// The doors: the path, and the one set behind it.
 const DOORS: [(&str, Option<&str>); 4] =
     [("/mcp", None), ("/mcp/memory", Some("memory")), ("/mcp/todo", Some("todo")), ("/mcp/schedule", Some("schedule"))];
-
-/// Longest message, in bytes: what the SDKs' own servers take.
-const LONGEST: usize = 4 * 1024 * 1024;
 
 /// Seconds after which a caller should try again when the store was unavailable.
 const STORE_RETRY_SECONDS: &str = "5";
@@ -211,7 +208,7 @@ impl From<NotLetIn> for Refusal {
 impl From<BodyError> for Refusal {
     fn from(unread: BodyError) -> Self {
         match unread {
-            BodyError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the message is longer than {LONGEST} bytes")),
+            BodyError::TooLarge => Self { status: StatusCode::PAYLOAD_TOO_LARGE, error: too_long(), header: None },
             BodyError::TooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, "the message did not arrive in time"),
             BodyError::Broken => Self::new(StatusCode::BAD_REQUEST, "the message broke off"),
         }
@@ -232,17 +229,8 @@ async fn as_json_rpc(response: Response, message: &[u8]) -> Response {
     let reason = to_bytes(reason, LONGEST_REASON).await.unwrap_or_default();
     let reason = String::from_utf8_lossy(&reason);
     if parts.status == StatusCode::UNSUPPORTED_MEDIA_TYPE && reason.starts_with("fail to deserialize") {
-        return unreadable(message).into_response();
+        let (_id, error) = unreadable(message);
+        return Refusal { status: StatusCode::BAD_REQUEST, error, header: None }.into_response();
     }
     Refusal::new(parts.status, reason).into_response()
-}
-
-fn unreadable(message: &[u8]) -> Refusal {
-    let refusal = |error| Refusal { status: StatusCode::BAD_REQUEST, error, header: None };
-    match serde_json::from_slice::<Value>(message) {
-        // The parser's words name a line and a column, never the content.
-        Err(error) => refusal(ErrorData::parse_error(format!("the body is not JSON: {error}"), None)),
-        Ok(Value::Array(_)) => refusal(ErrorData::invalid_request("batches are not taken: send one message a request", None)),
-        Ok(_) => refusal(ErrorData::invalid_request("the body is not a JSON-RPC 2.0 message of this protocol", None)),
-    }
 }

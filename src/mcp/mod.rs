@@ -10,6 +10,8 @@ mod catalogue;
 mod hosts;
 pub mod http;
 mod identity;
+mod lines;
+mod messages;
 mod pace;
 mod prompts;
 mod server;

@@ -4,6 +4,7 @@ use rmcp::ErrorData;
 use rmcp::model::{GetPromptResult, Prompt, PromptArgument, PromptMessage, Role};
 
 use super::catalogue::Catalogue;
+use crate::domain::text::beginning;
 use crate::service::tools::JsonObject;
 
 /// Longest text that is taken as a prompt's argument, in characters.
@@ -92,7 +93,7 @@ pub(super) fn get(catalogue: &Catalogue, name: &str, arguments: Option<&JsonObje
             }
             Ok(of(text, "A plan for today"))
         }
-        _ => Err(ErrorData::invalid_params(format!("there is no prompt {name:?}; prompts/list names them"), None)),
+        _ => Err(ErrorData::invalid_params(format!("there is no prompt {:?}; prompts/list names them", beginning(name, 80)), None)),
     }
 }
 

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use futures::FutureExt as _;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod, CompleteRequestParams, CompleteResult,
-    ContentBlock, GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
+    ContentBlock, CustomRequest, CustomResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult, ListResourceTemplatesResult,
     ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
     ResourceContents, ServerCapabilities, ServerConfig,
 };
@@ -18,6 +18,7 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 
 use super::catalogue::{Catalogue, JSON, scope_of};
 use super::identity::Visitor;
+use super::messages::misread;
 use super::prompts;
 use super::stdio::Opening;
 use crate::domain::text::beginning;
@@ -258,6 +259,11 @@ impl ServerHandler for Server {
     async fn complete(&self, _ask: CompleteRequestParams, _request: RequestContext<RoleServer>) -> Result<CompleteResult, ErrorData> {
         // Not among the capabilities; rmcp would answer with an empty list.
         Err(ErrorData::method_not_found::<CompleteRequestMethod>())
+    }
+
+    async fn on_custom_request(&self, request: CustomRequest, _request: RequestContext<RoleServer>) -> Result<CustomResult, ErrorData> {
+        let unknown = || ErrorData::new(ErrorCode::METHOD_NOT_FOUND, beginning(&request.method, 80).to_owned(), None);
+        Err(misread(&request).unwrap_or_else(unknown))
     }
 
     async fn on_initialized(&self, _client: NotificationContext<RoleServer>) {}

@@ -4,6 +4,7 @@
 //! why when it cannot be opened. At the end of the input, or at a signal, what was asked for is still answered.
 
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::RoleServer;
@@ -12,10 +13,11 @@ use rmcp::service::{QuitReason, RxJsonRpcMessage, ServerInitializeError, TxJsonR
 use rmcp::transport::Transport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::io::stdio_pipes;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Empty};
 use tokio::sync::{Notify, watch};
 
 use super::catalogue::Catalogue;
+use super::lines::Lines;
 use super::server::Server;
 use crate::domain::ids::UserId;
 use crate::lifecycle::Stop;
@@ -87,7 +89,14 @@ where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
 {
-    let transport = Draining { inner: AsyncRwTransport::new_server(input, output), unanswered: Arc::default(), stop, ended: false };
+    let transport = Draining {
+        input: Lines::new(input),
+        output: AsyncRwTransport::new_server(tokio::io::empty(), output),
+        refusing: None,
+        unanswered: Arc::default(),
+        stop,
+        ended: false,
+    };
     match serve_server(Server::of_process(opening), transport).await {
         Ok(running) => match running.waiting().await {
             Ok(QuitReason::JoinError(_)) | Err(_) => Err(StdioError::Broken),
@@ -103,12 +112,39 @@ where
 
 /// A transport whose input ends when it has ended and everything asked for is answered. rmcp itself would wait five seconds for
 /// answers at the end of the input and two after a signal, which is too short for a call that waits for a large store.
-struct Draining<T> {
-    inner: T,
+struct Draining<R, W: AsyncWrite> {
+    input: Lines<R>,
+    output: Output<W>,
+    /// The answer to a line that is no message, on its way out.
+    refusing: Option<Sending>,
     unanswered: Arc<Unanswered>,
     stop: Stop,
     /// Nothing more is read.
     ended: bool,
+}
+
+/// Where answers are written; nothing is read there.
+type Output<W> = AsyncRwTransport<RoleServer, Empty, W>;
+
+type Sending = Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
+
+/// Reads the next message. A line that is none is answered before the next is read. Whoever stops waiting loses nothing.
+async fn read<R, W>(input: &mut Lines<R>, output: &mut Output<W>, refusing: &mut Option<Sending>) -> Option<RxJsonRpcMessage<RoleServer>>
+where
+    R: AsyncRead + Send + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    loop {
+        if let Some(sending) = refusing {
+            let sent = sending.as_mut().await;
+            *refusing = None;
+            sent.ok()?;
+        }
+        match input.next().await? {
+            Ok(message) => return Some(message),
+            Err(refusal) => *refusing = Some(Box::pin(output.send(JsonRpcMessage::Error(refusal)))),
+        }
+    }
 }
 
 /// Requests that have no answer yet.
@@ -139,8 +175,12 @@ impl Unanswered {
     }
 }
 
-impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
-    type Error = T::Error;
+impl<R, W> Transport<RoleServer> for Draining<R, W>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    type Error = std::io::Error;
 
     fn send(&mut self, item: TxJsonRpcMessage<RoleServer>) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         let answered = match &item {
@@ -148,7 +188,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
             JsonRpcMessage::Error(error) => error.id.clone(),
             JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
         };
-        let (sending, unanswered) = (self.inner.send(item), Arc::clone(&self.unanswered));
+        let (sending, unanswered) = (self.output.send(item), Arc::clone(&self.unanswered));
         async move {
             let sent = sending.await;
             if let Some(id) = answered {
@@ -164,7 +204,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
             let received = tokio::select! {
                 biased;
                 () = self.stop.drain.cancelled() => None,
-                received = self.inner.receive() => received,
+                received = read(&mut self.input, &mut self.output, &mut self.refusing) => received,
             };
             match &received {
                 Some(JsonRpcMessage::Request(request)) => self.unanswered.add(request.id.clone()),
@@ -191,7 +231,7 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for Draining<T> {
     }
 
     async fn close(&mut self) -> Result<(), Self::Error> {
-        self.inner.close().await
+        self.output.close().await
     }
 }
 

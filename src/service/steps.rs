@@ -20,9 +20,10 @@ use crate::domain::turn::TurnLease;
 use crate::model::AgentTools;
 use crate::store::{SharedStore, StoreError};
 
-/// Stands before the result of a call that is made again after an interruption.
-const MADE_AGAIN: &str = "This call was begun before, and the program was interrupted, so it was made again. What it finds missing or already \
-                          there may be its own work.\n";
+/// Told instead of the result of a call that the end of a process interrupted. It may have been done, and somebody may have undone it
+/// since: made again, it could bring back what the person has forgotten.
+const INTERRUPTED: &str = "the program was interrupted while this was being done, so it may or may not have happened. Look before you do it \
+                           again, or tell the person that you are not sure.";
 
 /// What calls are made with.
 pub(super) struct Caller<'a> {
@@ -42,8 +43,6 @@ struct Ready<'a> {
     tool: &'a OfferedTool,
     definition: &'a ToolDefinition,
     arguments: JsonObject,
-    /// It writes, and was begun before: perhaps it was done then.
-    again: bool,
 }
 
 /// What is done about a call that has no result yet.
@@ -82,16 +81,15 @@ impl Caller<'_> {
         Ok(results.into_values().collect())
     }
 
-    /// What to do about a call: it is made unless it was begun before and a repeat could do it twice.
+    /// What to do about a call: it is made unless it was begun before. Then only what reads is made again. That a write changes nothing
+    /// more when it is made twice (MCP's `idempotentHint`) says nothing of what others did in between.
     fn next(&self, place: CallPlace, recorded: &RecordedCall) -> Next<'_> {
         let name = recorded.call.name.as_str();
         let found = self.offer.find(name);
-        let repeatable = found.is_some_and(|(_tool, definition)| definition.hints.read_only || definition.hints.idempotent);
+        let only_reads = found.is_some_and(|(_tool, definition)| definition.hints.read_only);
         // Before all else, also where its server is away now: nobody may read that it was not done.
-        if recorded.begun_at.is_some() && !repeatable {
-            let interrupted = "the program was interrupted while this was being done, so it may or may not have happened. \
-                               Look before you do it again, or tell the person that you are not sure.";
-            return Next::Tell(interrupted.to_owned());
+        if recorded.begun_at.is_some() && !only_reads {
+            return Next::Tell(INTERRUPTED.to_owned());
         }
         let Some((tool, definition)) = found else {
             let names = self.offer.names();
@@ -99,10 +97,7 @@ impl Caller<'_> {
             return Next::Tell(format!("there is no tool {:?}; {there_are}", beginning(name, 80)));
         };
         match arguments(&recorded.call.arguments) {
-            Ok(arguments) => {
-                let again = recorded.begun_at.is_some() && !definition.hints.read_only;
-                Next::Make(Ready { place, tool, definition, arguments, again })
-            }
+            Ok(arguments) => Next::Make(Ready { place, tool, definition, arguments }),
             Err(reason) => {
                 let names: Vec<&str> = definition
                     .input_schema
@@ -137,7 +132,7 @@ impl Caller<'_> {
     async fn make(&self, ready: Ready<'_>) -> Result<(CallPlace, CallResult), StoreError> {
         // The semaphore is never closed.
         let _slot = self.slots.acquire().await;
-        let Ready { place, tool, definition, arguments, again } = ready;
+        let Ready { place, tool, definition, arguments } = ready;
         self.store.begin_call(self.lease, place).await?;
         self.show.tool(&definition.name, ToolState::Started);
         let outcome = match timeout(self.limits.call, tool.set.call(self.context, &definition.name, arguments)).await {
@@ -147,10 +142,7 @@ impl Caller<'_> {
                 self.limits.call.as_secs()
             )),
         };
-        let mut text = cut(outcome.text, self.limits.output_characters);
-        if again {
-            text.insert_str(0, MADE_AGAIN);
-        }
+        let text = cut(outcome.text, self.limits.output_characters);
         let result = CallResult { text, failed: outcome.is_error };
         self.end(place, &definition.name, tool.set.name(), result).await
     }

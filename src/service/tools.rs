@@ -28,11 +28,12 @@ pub struct ToolContext {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are MCP's four independent hints")]
 pub struct ToolHints {
-    /// It changes nothing.
+    /// It changes nothing. Only such calls are made again after a crash.
     pub read_only: bool,
     /// It may remove or overwrite something.
     pub destructive: bool,
-    /// A repeat with the same arguments changes nothing more. Only such calls are repeated after a crash.
+    /// A repeat right behind it, with the same arguments, changes nothing more. After a crash that is not enough to repeat it: others
+    /// may have changed something in between.
     pub idempotent: bool,
     /// It reaches beyond what this system stores.
     pub open_world: bool,
@@ -71,7 +72,7 @@ pub struct ToolOutcome {
     pub structured: Option<Value>,
     /// The same for a reader: compact JSON, or why it failed and what is valid.
     pub text: String,
-    /// It failed: nothing was changed.
+    /// It failed. Nothing was changed, unless the text says that this is not known.
     pub is_error: bool,
 }
 

@@ -35,6 +35,16 @@ pub struct Look {
     pub next_due: Option<Timestamp>,
 }
 
+/// Who asks for a run beside the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunBy {
+    /// A person, with a program of theirs.
+    Person,
+    /// An agent in a turn. The turn may be the answer to that very schedule, which would then run for ever: a question that an agent
+    /// runs keeps the distance of planned runs, `schedules.minimum_minutes`.
+    Agent,
+}
+
 impl Remind {
     /// Fires up to `limit` schedules whose time has come. Of several processes that do so, one fires each.
     ///
@@ -62,10 +72,18 @@ impl Remind {
     /// Runs a schedule once more, now, whatever its plan, which stays.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
-    pub async fn run_now(&self, user_id: UserId, id: ScheduleId) -> Result<Schedule, RemindError> {
+    /// [`RemindError::Refused`] to an agent when it is too soon; [`StoreError::NotFound`]; [`StoreError::Unavailable`].
+    pub async fn run_now(&self, user_id: UserId, id: ScheduleId, by: RunBy) -> Result<Schedule, RemindError> {
         let schedule = self.get(user_id, id).await?;
         let now = self.clock.now();
+        if by == RunBy::Agent && schedule.mode == Mode::Ask {
+            let minutes = self.config.schedules.minimum_minutes.max(1);
+            let least = Duration::from_secs(u64::from(minutes) * 60);
+            if schedule.last_run.is_some_and(|last| now.since(last) < least) {
+                let reason = format!("it ran less than {minutes} minutes ago, and a question does not run itself again within that time");
+                return Err(RemindError::Refused(reason));
+            }
+        }
         let act = Act::Run(self.run(&schedule, now));
         match self.store.fire_schedule(Firing { user_id, schedule_id: id, plan: Plan::Extra, act }).await? {
             Fired::Done { schedule, .. } => {

@@ -9,6 +9,7 @@ mod due;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::due::RunBy;
 use super::watch::Wake;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -19,8 +20,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::user::User;
 use crate::store::{AddedSchedule, NewSchedule, ScheduleChange, ScheduleFilter, SharedStore, StoreError};
 
-/// How far apart two moments may lie that were said as a span from now, and be one: a call is repeated within that after a
-/// crash.
+/// How far apart two moments may lie that were said as a span from now, and be one: whoever got no answer asks again within that.
 const SAME_WITHIN: Duration = Duration::from_mins(2);
 
 /// How often a change is tried again that met another.

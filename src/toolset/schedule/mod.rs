@@ -15,7 +15,7 @@ use super::answers::{result, unreachable};
 use super::arguments::{ToolList, tool};
 use crate::domain::ids::UserId;
 use crate::domain::schedule::{Mode, Schedule, ScheduleId};
-use crate::service::remind::{ChangeAsked, Remind, RemindError, ScheduleAsked, Workers};
+use crate::service::remind::{ChangeAsked, Remind, RemindError, RunBy, ScheduleAsked, Workers};
 use crate::service::tools::{JsonObject, ResourceDefinition, ToolContext, ToolDefinition, ToolHints, ToolOutcome, ToolSet};
 use crate::store::{ScheduleFilter, StoreError, StoreResult};
 
@@ -25,8 +25,7 @@ const UPCOMING: &str = "schedule://upcoming";
 /// It texts the person, each time it is called.
 const RUN: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
 
-/// Its moment may be counted from now ("in 20 minutes"), and an equal reminder may have fired meanwhile: a repeat after a crash would
-/// be another one.
+/// Its moment may be counted from now ("in 20 minutes"): a repeat would be another one.
 const FROM_NOW: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
 
 /// Told where this process does not send what a run makes.
@@ -82,7 +81,8 @@ impl ScheduleTools {
                     "schedule_enable" => self.remind.enable(user, id).await,
                     "schedule_disable" => self.remind.disable(user, id).await,
                     "schedule_run_now" => {
-                        let schedule = self.remind.run_now(user, id).await.map_err(|error| failure(&error, Some(id)))?;
+                        let by = if context.conversation_id.is_some() { RunBy::Agent } else { RunBy::Person };
+                        let schedule = self.remind.run_now(user, id, by).await.map_err(|error| failure(&error, Some(id)))?;
                         let note = (self.remind.workers() == Workers::Elsewhere).then_some(STORED);
                         return result(&Ran { schedule: ScheduleShape::from(&schedule), note });
                     }

@@ -27,14 +27,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 /// Open items that the resource shows.
 const SHOWN: usize = 200;
 
-/// What names an item may name another the next time, so it is not repeated after a crash.
+/// What names an item may name another the next time.
 const BY_NAME: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
-
-/// An item that was ticked off meanwhile would be added a second time, so it is not repeated after a crash either.
-const ADDING: ToolHints = ToolHints { read_only: false, destructive: false, idempotent: false, open_world: false };
-
-/// What the person changed meanwhile would be overwritten, so it is not repeated after a crash either.
-const OVERWRITING: ToolHints = ToolHints { destructive: true, ..BY_NAME };
 
 /// The resource of open items.
 const OPEN: &str = "todo://open";
@@ -63,7 +57,7 @@ impl TodoTools {
                 "todo_add",
                 "Add a todo",
                 "Adds an item to the person's todo list. An equal open item is returned instead of doubled.",
-                ADDING,
+                ToolHints::ADD,
             ),
             tool::<NameArguments, Changed>("todo_complete", "Complete a todo", "Marks an open item as done.", BY_NAME),
             tool::<NameArguments, Changed>("todo_reopen", "Reopen a todo", "Marks a completed item as open again.", BY_NAME),
@@ -73,7 +67,7 @@ impl TodoTools {
                 "Deletes an item and its parts for good. For what is done use todo_complete.",
                 removing,
             ),
-            tool::<UpdateArguments, Changed>("todo_update", "Change a todo", "Changes the given fields of an item.", OVERWRITING),
+            tool::<UpdateArguments, Changed>("todo_update", "Change a todo", "Changes the given fields of an item.", ToolHints::CHANGE),
             tool::<ListArguments, Items>("todo_list", "List todos", "Lists the person's todo items, oldest first.", ToolHints::READ),
             tool::<SearchArguments, Items>("todo_search", "Search todos", "Finds items by words, open and completed.", ToolHints::READ),
             tool::<NoArguments, Figures>("todo_stats", "Todo figures", "Counts the person's todo items.", ToolHints::READ),

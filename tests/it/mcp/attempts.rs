@@ -22,6 +22,18 @@ pub(crate) fn seeds(marker: &str) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// What a tool that only reads is asked, so that it has something to show of what is stored for everybody, and of this schedule.
+pub(crate) fn question(tool: &str, schedule: &Value) -> Value {
+    match tool {
+        "search_nodes" => json!({"query": "is known to"}),
+        "open_nodes" => json!({"names": NAMES}),
+        "find_related" => json!({"name": "me"}),
+        "todo_search" => json!({"query": "milk"}),
+        "schedule_get" => json!({"id": schedule}),
+        _ => json!({}),
+    }
+}
+
 /// Texts that stand in arguments: the names of things, and what names the other person.
 pub(crate) fn texts(other: &str, number: &str) -> Vec<String> {
     let mut texts: Vec<String> =

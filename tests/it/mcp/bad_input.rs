@@ -22,6 +22,8 @@ async fn what_is_no_message_is_refused_in_the_protocols_words() {
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"memory_add","arguments":{{"text":"{}"}}}}}}"#,
         "x".repeat(4 * 1024 * 1024)
     );
+    let prompt = json!({"jsonrpc": "2.0", "id": 1, "method": "prompts/get", "params": {"name": "x".repeat(10_000)}}).to_string();
+    let method = json!({"jsonrpc": "2.0", "id": 1, "method": "x".repeat(10_000)}).to_string();
     let deep = format!("{}{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
     let newest_version = ("mcp-protocol-version", "2026-07-28");
     let table: Vec<Wrong<'_>> = vec![
@@ -49,6 +51,11 @@ async fn what_is_no_message_is_refused_in_the_protocols_words() {
             400,
             -32602,
         ),
+        ("a name that is no text", vec![], one.replace("\"memory_add\"", "5").into_bytes(), 200, -32602),
+        ("arguments that are no object", vec![], one.replace("{\"text\":\"x\"}", "[1]").into_bytes(), 200, -32602),
+        ("no parameters", vec![], br#"{"jsonrpc":"2.0","id":1,"method":"resources/read"}"#.to_vec(), 200, -32602),
+        ("a prompt that is none", vec![], prompt.into_bytes(), 200, -32602),
+        ("a method there is not", vec![], method.into_bytes(), 200, -32601),
         ("an answer nobody asked for", vec![], br#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_vec(), 400, -32600),
     ];
     for (what, headers, body, status, code) in table {

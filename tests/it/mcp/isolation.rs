@@ -8,7 +8,7 @@ use scrubjay::domain::token::TokenKind;
 use scrubjay::service::tools::{ToolContext, ToolDefinition};
 use serde_json::{Value, json};
 
-use super::attempts::{Maker, NAMES, Sure, addresses, seeds, texts};
+use super::attempts::{Maker, NAMES, Sure, addresses, question, seeds, texts};
 use super::{newest, post};
 use crate::backends::Ground;
 use crate::http_home::Doors;
@@ -72,8 +72,13 @@ impl World {
     /// Everything of Ann's that can be read.
     async fn state_of_ann(&self) -> BTreeMap<String, Value> {
         let mut state = BTreeMap::new();
+        let listed = self.call(&self.ann_token, "schedule_list", json!({})).await;
+        let schedule = &listed["structuredContent"]["schedules"][0]["id"];
         for tool in self.tools.iter().filter(|tool| tool.hints.read_only) {
-            state.insert(tool.name.clone(), self.call(&self.ann_token, &tool.name, json!({})).await);
+            let result = self.call(&self.ann_token, &tool.name, question(&tool.name, schedule)).await;
+            // Not an error that would always be the same.
+            assert_eq!(result["isError"], false, "{}: {result}", tool.name);
+            state.insert(tool.name.clone(), result);
         }
         for uri in self.uris(&NAMES) {
             state.insert(uri.clone(), self.ask(&self.ann_token, "resources/read", json!({"uri": uri})).await["result"]["contents"].clone());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::attempts::{Maker, NAMES, Sure, addresses, seeds, texts};
+use super::attempts::{Maker, NAMES, Sure, addresses, question, seeds, texts};
 use super::stdio::{Talk, home_on};
 use crate::backends::Ground;
 use crate::support::chance::Chance;
@@ -83,8 +83,10 @@ impl Side {
     /// Everything that can be read.
     fn state(&mut self, offered: &Offered) -> BTreeMap<String, Value> {
         let mut state = BTreeMap::new();
+        let listed = self.talk.call("schedule_list", &json!({}));
+        let schedule = &listed["structuredContent"]["schedules"][0]["id"];
         for tool in &offered.read_only {
-            state.insert(tool.clone(), self.talk.call(tool, &json!({})));
+            state.insert(tool.clone(), self.talk.call(tool, &question(tool, schedule)));
         }
         for uri in offered.addresses(&NAMES) {
             let answer = self.talk.answer("resources/read", &json!({"uri": uri}));

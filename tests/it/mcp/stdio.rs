@@ -278,19 +278,32 @@ async fn a_signal_ends_it_while_the_client_waits() {
 }
 
 #[tokio::test]
-async fn what_is_no_message_is_passed_over_and_a_client_without_manners_is_sent_away() {
+async fn what_is_no_message_is_answered_and_a_client_without_manners_is_sent_away() {
     let home = home();
     let mut talk = Talk::start(&home, &["--user", "+15550100001"], &[]);
+    // Before hello too.
+    talk.send(&json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": 5}}));
+    assert_eq!(talk.next(LIMIT)["error"]["code"], -32602);
     talk.hello();
+    let large = "x".repeat(6 * 1024 * 1024);
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let input = talk.input.as_mut().unwrap();
-    input.write_all(b"not json\n\n\xff\xfe\n[1,2]\n{\"jsonrpc\":\"2.0\",\"id\":9}\n").unwrap();
+    input.write_all(b"{bad\nnot json\n\n\xff\xfe\n[1,2]\n{\"jsonrpc\":\"2.0\",\"id\":9}\n").unwrap();
+    writeln!(input, "{deep}").unwrap();
+    writeln!(input, "{}", json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": large}})).unwrap();
+    writeln!(input, "{}", json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "todo_add", "arguments": [1]}})).unwrap();
     talk.ask("ping", &json!({}));
     let answers: Vec<Value> = std::iter::from_fn(|| {
         let answer = talk.next(LIMIT);
         (answer.get("result").is_none()).then_some(answer)
     })
     .collect();
-    assert!(answers.iter().all(|answer| answer["error"]["code"] == -32600), "{answers:?}");
+    let codes: Vec<(i64, bool)> =
+        answers.iter().map(|answer| (answer["error"]["code"].as_i64().unwrap(), answer.get("id") == Some(&json!(9)))).collect();
+    let (no_json, no_message) = ((-32700, false), (-32600, false));
+    let expected = [no_json, no_json, no_json, no_message, (-32600, true), no_json, no_message, (-32602, true)];
+    assert_eq!(codes, expected, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.to_string().len() < 1_000), "an answer repeats what was sent");
     talk.end_input();
     assert!(talk.ended().success());
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 /// A call as it arrived.
 pub(super) type Called = (ToolContext, String, JsonObject);
 
-/// `look` only reads; `count` writes and may not be repeated; `put` writes and may; `fail` fails; `long` gives much; `hang` never ends.
+/// `look` only reads; `count` writes; `put` writes too, and says that a repeat changes nothing; `fail` fails; `long` gives much; `hang` never ends.
 pub(super) struct FakeSet {
     definitions: Arc<Vec<ToolDefinition>>,
     calls: Mutex<Vec<Called>>,

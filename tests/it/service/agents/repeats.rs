@@ -8,7 +8,8 @@ use scrubjay::service::tools::{ToolContext, ToolOutcome};
 use scrubjay::store::{DailyLimits, Owner};
 use serde_json::{Value, json};
 
-use super::{Stage, agent, says, stage};
+use super::{Stage, agent, calls, says, stage};
+use crate::service::bench::ADA;
 
 /// An agent with our own tools, whose model answers as soon as it has made a step, and the person who texts it.
 async fn ours() -> (Stage, ToolContext) {
@@ -68,7 +69,6 @@ async fn told_after(stage: &Stage, down: Duration) -> String {
 
 const DOWN: Duration = Duration::from_mins(3);
 const NOT_SURE: &str = "Error: the program was interrupted while this was being done, so it may or may not have happened.";
-const AGAIN: &str = "This call was begun before, and the program was interrupted, so it was made again.";
 
 #[tokio::test]
 async fn a_reminder_in_twenty_minutes_is_not_made_twice() {
@@ -123,18 +123,89 @@ async fn an_item_that_the_person_changed_meanwhile_is_not_changed_back() {
     assert_eq!(given(&stage, &ada, "todo_list", json!({})).await, before);
 }
 
+/// A call.
+type Made = (&'static str, Value);
+
 #[tokio::test]
-async fn who_deletes_again_reads_that_the_first_time_may_have_done_it() {
+async fn what_the_person_undid_meanwhile_stays_undone() {
+    let person = |name: &str, kind: &str| json!({"entities": [{"name": name, "entityType": kind, "observations": []}]});
+    let said = |text: &str| json!({"observations": [{"entityName": "Ada", "contents": [text]}]});
+    let unsaid = |text: &str| json!({"deletions": [{"entityName": "Ada", "observations": [text]}]});
+    let knows = || json!({"relations": [{"from": "Ada", "to": "Bob", "relationType": "knows"}]});
+    let (ada, bob) = (("create_entities", person("Ada", "person")), ("create_entities", person("Bob", "person")));
+    let tea = || ("schedule_create", json!({"message": "tea", "when": {"daily": "16:00"}}));
+    let (graph, plans) = (("read_graph", json!({})), ("schedule_list", json!({"status": "all"})));
+    let one = || json!({"id": 1});
+    // What is stored before, the call that is interrupted, what the person does then, and what shows it.
+    let table: Vec<(Vec<Made>, Made, Made, Made)> = vec![
+        (vec![], ada.clone(), ("delete_entities", json!({"entityNames": ["Ada"]})), graph.clone()),
+        (vec![ada.clone()], ("create_entities", person("Ada", "poet")), ("create_entities", person("Ada", "countess")), graph.clone()),
+        (vec![ada.clone()], ("add_observations", said("is ill")), ("delete_observations", unsaid("is ill")), graph.clone()),
+        (vec![ada.clone(), bob], ("create_relations", knows()), ("delete_relations", knows()), graph.clone()),
+        // Deleted, and made anew.
+        (vec![ada.clone()], ("delete_entities", json!({"entityNames": ["Ada"]})), ada.clone(), graph.clone()),
+        (
+            vec![ada.clone(), ("add_observations", said("is ill"))],
+            ("delete_observations", unsaid("is ill")),
+            ("add_observations", said("is ill")),
+            graph,
+        ),
+        (vec![tea(), ("schedule_disable", one())], ("schedule_enable", one()), ("schedule_disable", one()), plans.clone()),
+        (vec![tea()], ("schedule_disable", one()), ("schedule_enable", one()), plans),
+    ];
+    for (before, (tool, arguments), (then, with), (look, at)) in table {
+        let (stage, who) = ours().await;
+        for (tool, arguments) in before {
+            given(&stage, &who, tool, arguments).await;
+        }
+        crash_behind(&stage, &who, tool, arguments).await;
+        given(&stage, &who, then, with).await;
+        let left = given(&stage, &who, look, at.clone()).await;
+        assert!(told_after(&stage, DOWN).await.starts_with(NOT_SURE), "{tool}");
+        assert_eq!(given(&stage, &who, look, at).await, left, "{tool}");
+    }
+}
+
+#[tokio::test]
+async fn a_fact_that_was_forgotten_by_text_meanwhile_does_not_come_back() {
     let (stage, ada) = ours().await;
-    given(&stage, &ada, "create_entities", json!({"entities": [{"name": "Ada", "entityType": "person", "observations": []}]})).await;
-    let made = given(&stage, &ada, "schedule_create", json!({"message": "tea", "when": {"daily": "16:00"}})).await;
-    crash_behind(&stage, &ada, "delete_entities", json!({"entityNames": ["Ada"]})).await;
-    let told = told_after(&stage, DOWN).await;
-    assert!(told.starts_with(AGAIN) && told.contains("may be its own work.\n{") && told.contains("notFound"), "{told}");
-    crash_behind(&stage, &ada, "schedule_delete", json!({"id": made["schedule"]["id"]})).await;
-    let told = told_after(&stage, DOWN).await;
-    assert!(told.starts_with(&format!("Error: {AGAIN}")) && told.contains("There is no schedule"), "{told}");
-    // One that only reads finds what there is.
+    let fact = json!({"entities": [{"name": "Ada", "entityType": "person", "observations": ["likes tea"]}]});
+    crash_behind(&stage, &ada, "create_entities", fact).await;
+    stage.bench.text(ADA, "/forget 1").await;
+    let graph = given(&stage, &ada, "read_graph", json!({})).await;
+    assert!(told_after(&stage, DOWN).await.starts_with(NOT_SURE));
+    assert_eq!(given(&stage, &ada, "read_graph", json!({})).await, graph);
+    assert!(!graph.to_string().contains("tea"), "{graph}");
+}
+
+#[tokio::test]
+async fn what_only_reads_is_read_again() {
+    let (stage, ada) = ours().await;
     crash_behind(&stage, &ada, "schedule_list", json!({})).await;
     assert_eq!(told_after(&stage, DOWN).await, r#"{"schedules":[]}"#);
+}
+
+/// An agent that has a question run whenever it is asked one would never stop.
+#[tokio::test]
+async fn a_question_does_not_run_itself_again_and_again() {
+    let (stage, ada) = ours().await;
+    let question = json!({"message": "How are you?", "mode": "ask", "when": {"daily": "16:00"}});
+    let id = given(&stage, &ada, "schedule_create", question).await["schedule"]["id"].clone();
+    let again = json!({"id": id});
+    stage.model.script(move |asked| match asked.steps() {
+        0 => calls(&[("schedule_run_now", again.clone())]),
+        _ => says("Fine."),
+    });
+    let runs = async || given(&stage, &ada, "schedule_get", json!({"id": id})).await["schedule"]["runs"].clone();
+    stage.ask("run it").await;
+    assert_eq!(runs().await, 1, "asked for by the person's turn, and refused in its own");
+    let told = stage.model.asked().last().unwrap().results()[0].to_owned();
+    assert!(told.starts_with("Error: Nothing was done: it ran less than 5 minutes ago"), "{told}");
+    stage.bench.clock.advance(Duration::from_mins(5));
+    stage.ask("run it").await;
+    assert_eq!(runs().await, 2);
+    // A person's own program is not held back.
+    let outside = ToolContext { conversation_id: None, ..ada.clone() };
+    given(&stage, &outside, "schedule_run_now", json!({"id": id})).await;
+    assert_eq!(runs().await, 3);
 }
