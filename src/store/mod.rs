@@ -100,7 +100,7 @@ pub enum StoreError {
     /// A page's cursor that this store did not give out.
     #[error("the cursor is not one that a listing returned; begin again without it")]
     InvalidCursor,
-    /// It may work later: busy, full, gone. Nothing was written.
+    /// It may work later: busy, full, gone. Nothing was written, unless [`StoreError::outcome_is_unknown`].
     #[error("storage is unavailable: {reason}")]
     Unavailable {
         /// What happened and what to do.
@@ -130,7 +130,23 @@ pub enum StoreError {
 #[error("locked by another process")]
 pub(crate) struct Locked;
 
+/// The cause of a [`StoreError::Unavailable`] behind which a write may have been done: its answer did not come.
+#[derive(Debug, thiserror::Error)]
+#[error("whether it was written is not known{}", .0.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default())]
+struct OutcomeUnknown(#[source] Option<Box<dyn std::error::Error + Send + Sync>>);
+
 impl StoreError {
+    /// Whether nobody can say if a write was done. Whoever repeats it looks first, unless a repeat is known to do nothing more.
+    #[must_use]
+    pub fn outcome_is_unknown(&self) -> bool {
+        matches!(self, Self::Unavailable { source: Some(source), .. } if source.is::<OutcomeUnknown>())
+    }
+
+    /// A failure behind which a write may have been done.
+    pub(crate) fn unknown_outcome(reason: impl Into<String>, cause: Option<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::unavailable(reason, OutcomeUnknown(cause))
+    }
+
     /// Whether another process stood in the way, so that the same is worth another try.
     #[must_use]
     pub fn is_locked(&self) -> bool {

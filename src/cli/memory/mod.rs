@@ -4,21 +4,21 @@ mod drawing;
 mod jsonl;
 mod svg;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
 
 use self::jsonl::Lines;
-use super::context::{Context, Missing};
+use super::context::{Context, Missing, with_app};
 use super::output::{Output, complain};
 use super::person::{self, Whose};
 use super::{DONE, files};
 use crate::app::App;
-use crate::domain::graph::Detail;
+use crate::domain::graph::{Detail, Relation, composed};
 use crate::domain::ids::UserId;
-use crate::store::GraphRead;
+use crate::store::{self, GraphRead};
 use crate::toolset::memory::plain::{PlainEntity, RelationShape};
 
 /// Entities and relations that one read asks for, and bytes.
@@ -115,7 +115,10 @@ struct Report {
 struct Contents {
     entities: usize,
     observations: usize,
+    /// Those that would be imported.
     relations: usize,
+    /// Lines of relations that would be left out, because an end of theirs is neither in the file nor stored.
+    dangling: Vec<usize>,
 }
 
 /// Does what was asked.
@@ -154,18 +157,39 @@ fn give(file: Option<&Path>, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads a file as an import would, and stores nothing; no store is needed for it.
+/// Reads a file as an import would, and stores nothing; no store is needed for it. Where there is one, what the person has counts.
 fn check(whose: &Whose, file: &Path, output: Output, context: &Context) -> anyhow::Result<()> {
-    let config = context.settings()?.config;
-    person::account(whose.user.as_deref(), &config)?;
-    let lines = Lines::read(&files::read(file)?, &config.memory.limits())?;
-    let contents = Contents { entities: lines.entities.len(), observations: lines.observations(), relations: lines.relations.len() };
+    let loaded = context.settings()?;
+    person::account(whose.user.as_deref(), &loaded.config)?;
+    let lines = Lines::read(&files::read(file)?, &loaded.config.memory.limits())?;
+    let in_file = lines.entities.iter().map(|entity| composed(&entity.name)).collect();
+    let mut dangling = without_ends(lines.relations.iter().map(Relation::composed), &in_file);
+    if !dangling.is_empty() && store::exists(&loaded.config.storage) {
+        let graph = with_app(loaded, Missing::Refuse, async |app| graph_of(whose, app).await)?;
+        let there = graph.entities.into_iter().map(|entity| entity.name).chain(in_file).collect();
+        dangling = without_ends(dangling.into_iter(), &there);
+    }
+    let places = lines.places_of(&dangling);
+    let contents = Contents {
+        entities: lines.entities.len(),
+        observations: lines.observations(),
+        relations: lines.relations.len() - places.len(),
+        dangling: places,
+    };
+    for line in &contents.dangling {
+        complain(&format!("note: line {line}: its relation would be left out, because an entity that it names is nowhere"));
+    }
     output.print(&contents, |contents| {
         format!(
             "it can be imported: {} entities with {} observations, {} relations",
             contents.entities, contents.observations, contents.relations
         )
     })
+}
+
+/// Relations of which an end is not among these names.
+fn without_ends(relations: impl Iterator<Item = Relation>, names: &HashSet<String>) -> Vec<Relation> {
+    relations.filter(|relation| !names.contains(&relation.from) || !names.contains(&relation.to)).collect()
 }
 
 async fn import(whose: &Whose, text: &str, output: Output, app: &App) -> anyhow::Result<()> {

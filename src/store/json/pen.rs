@@ -196,16 +196,18 @@ impl Pen {
     }
 
     /// Takes back what was kept and not committed.
-    fn take_back(&mut self) {
-        let Some(before) = self.before.take() else { return };
+    fn take_back(&mut self) -> StoreResult<()> {
+        let Some(before) = self.before.take() else { return Ok(()) };
         let path = self.layout.segment(before.segment);
-        if let Err(error) = truncate(&path, before.offset) {
+        let cut = truncate(&path, before.offset);
+        if let Err(error) = &cut {
             // What is there now may come back with the next process that opens the store: nobody was told that it was stored.
             tracing::error!(error = %error, "what could not be stored could not be taken back either; nothing is written until it can");
             self.untaken = Some(before.clone());
         }
         self.end = Some(before);
         self.open = None;
+        cut.map_err(|error| StoreError::unknown_outcome(format!("{} could not be put back as it was", path.display()), Some(error.into())))
     }
 }
 
@@ -237,13 +239,15 @@ impl Journal for Pen {
         }
     }
 
-    fn rolled_back(&mut self) {
+    fn rolled_back(&mut self) -> StoreResult<()> {
         self.noted.clear();
         self.bytes = 0;
-        if self.locked {
-            self.take_back();
-            self.release();
+        if !self.locked {
+            return Ok(());
         }
+        let taken_back = self.take_back();
+        self.release();
+        taken_back
     }
 }
 

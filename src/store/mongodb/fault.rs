@@ -43,7 +43,14 @@ pub(super) fn is_duplicate(error: &Error) -> bool {
     }
 }
 
+const SILENT: &str = "MongoDB did not answer as it should";
+
 /// A failure of the server or of the way to it, as the port says it.
 pub(super) fn unavailable(error: Error) -> StoreError {
-    StoreError::unavailable("MongoDB did not answer as it should", error)
+    StoreError::unavailable(SILENT, error)
+}
+
+/// The same behind a commit: it may have happened.
+pub(super) fn unknown(error: Error) -> StoreError {
+    StoreError::unknown_outcome(SILENT, Some(error.into()))
 }

@@ -104,7 +104,7 @@ impl Unit<'_> {
     /// Makes the unit happen, and applies what it staged. False when somebody else's unit was first: begin again.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`]: it did not happen, or nobody can say.
+    /// [`StoreError::Unavailable`]: it did not happen, or nobody can say ([`StoreError::outcome_is_unknown`]).
     pub(super) async fn commit(self) -> StoreResult<bool> {
         self.commit_and(Apply::Now).await
     }
@@ -289,7 +289,7 @@ impl MongoStore {
             // The answer did not come, or another try of the driver's met the first: the head says whose unit is there.
             Wrote::Unknown(error) => match self.load(user_id).await {
                 Ok(found) => found.is_some_and(|found| found.unit == unit),
-                Err(_gone) => return Err(fault::unavailable(error)),
+                Err(_gone) => return Err(fault::unknown(error)),
             },
         };
         if !happened {

@@ -87,6 +87,9 @@ pub(super) fn same(error: &StoreError) -> StoreError {
     match error {
         StoreError::Corrupt { place, reason } => StoreError::Corrupt { place: place.clone(), reason: reason.clone() },
         locked @ StoreError::Unavailable { reason, .. } if locked.is_locked() => StoreError::unavailable(reason.clone(), Locked),
+        unknown @ StoreError::Unavailable { reason, .. } if unknown.outcome_is_unknown() => {
+            StoreError::unknown_outcome(reason.clone(), None)
+        }
         StoreError::Unavailable { reason, .. } => StoreError::Unavailable { reason: reason.clone(), source: None },
         other => StoreError::Unavailable { reason: other.to_string(), source: None },
     }

@@ -24,7 +24,10 @@ pub(in crate::store) trait Journal: Send {
     fn committed(&mut self);
 
     /// The transaction was rolled back: what was noted is forgotten, what was kept of it is taken back.
-    fn rolled_back(&mut self);
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::outcome_is_unknown`] when it could not be taken back.
+    fn rolled_back(&mut self) -> StoreResult<()>;
 }
 
 /// What goes on beside the store's own threads.

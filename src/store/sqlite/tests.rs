@@ -90,8 +90,11 @@ async fn a_writer_that_breaks_down_is_told_by_the_check_and_by_every_write() {
     let (begun, end) = long_write(&store);
     let waiting = store.writer.submit(Urgency::Other, |unit| upkeep::set_mark(unit, "waiting", NOON)).unwrap();
     drop(end);
-    for error in [begun.answered(BRIEF).await.unwrap_err(), waiting.answered(BRIEF).await.unwrap_err()] {
+    for (ticket, unknown) in [(begun, true), (waiting, false)] {
+        let error = ticket.answered(BRIEF).await.map(drop).unwrap_err();
         assert!(error.to_string().contains("broken down"), "{error}");
+        assert_eq!(error.outcome_is_unknown(), unknown, "only what had begun may have been written");
+        assert_eq!(fault::same(&error).outcome_is_unknown(), unknown);
     }
     store.clock.advance(Duration::from_secs(1));
     for _ in 0..2 {

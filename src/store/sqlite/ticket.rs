@@ -44,7 +44,7 @@ impl<T> Ticket<T> {
     /// always means that nothing was stored; giving up on a transaction that runs would leave open what becomes of it.
     pub(super) async fn answered(mut self, in_queue: Duration) -> StoreResult<T> {
         if let Ok(answer) = tokio::time::timeout(in_queue, &mut self.answer).await {
-            return answer.unwrap_or_else(|_dropped| Err(broken()));
+            return answer.unwrap_or_else(|_dropped| Err(if self.claim.take_back() { broken() } else { broken_within() }));
         }
         if self.claim.take_back() {
             let reason = format!(
@@ -53,7 +53,7 @@ impl<T> Ticket<T> {
             );
             return Err(StoreError::Unavailable { reason, source: None });
         }
-        (&mut self.answer).await.unwrap_or_else(|_dropped| Err(broken()))
+        (&mut self.answer).await.unwrap_or_else(|_dropped| Err(broken_within()))
     }
 }
 
@@ -63,8 +63,14 @@ impl<T> Drop for Ticket<T> {
     }
 }
 
-/// What is answered when the thread is gone without having been told to end.
+const BROKEN: &str = "the thread that writes to it has broken down, which the log tells more of; restart this program";
+
+/// What is answered when the thread is gone without having been told to end, and had not begun the work.
 pub(super) fn broken() -> StoreError {
-    let reason = "the thread that writes to it has broken down, which the log tells more of; restart this program".to_owned();
-    StoreError::Unavailable { reason, source: None }
+    StoreError::Unavailable { reason: BROKEN.to_owned(), source: None }
+}
+
+/// The same where it had begun: it may have broken down behind the commit.
+fn broken_within() -> StoreError {
+    StoreError::unknown_outcome(BROKEN, None)
 }

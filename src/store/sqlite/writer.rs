@@ -357,14 +357,12 @@ impl Thread {
 
     fn roll_back(&mut self) -> Outcome<()> {
         // What was kept elsewhere is taken back while the lock keeps others from reading it, where there is one still.
-        if let Some(journal) = &mut self.journal {
-            journal.rolled_back();
-        }
+        let taken_back = self.journal.as_mut().map_or(Ok(()), |journal| journal.rolled_back());
         // Some errors (a full disk) end the transaction by themselves.
         if !self.db.is_autocommit() {
             self.db.execute_batch("ROLLBACK")?;
         }
-        Ok(())
+        Ok(taken_back?)
     }
 }
 

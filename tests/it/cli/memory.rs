@@ -29,7 +29,7 @@ async fn a_graph_is_taken_in_drawn_given_out_and_taken_in_again() {
     let path = file.to_str().unwrap();
     std::fs::write(&file, FILE).unwrap();
     let contents = home.json(&["memory", "import", "--dry-run", "--user", ONE, path]).await;
-    assert_eq!(contents, json!({"entities": 3, "observations": 3, "relations": 2}));
+    assert_eq!(contents, json!({"entities": 3, "observations": 3, "relations": 2, "dangling": []}));
     assert!(!home.data().exists(), "a dry run made a store");
     let report = home.json(&["memory", "import", "--user", ONE, path]).await;
     assert_eq!(report, json!({"entities": 3, "changed": 0, "observations": 3, "relations": 2, "dangling": []}));
@@ -112,9 +112,21 @@ async fn what_cannot_be_taken_in_is_told_by_its_line_and_nothing_is() {
         assert_eq!(home.list(&["users", "list"]).await, [Value::Null; 0], "a refused import made the person");
     }
     // A relation that leads nowhere is left out and told; the upstream server makes such.
-    std::fs::write(&file, format!("{FILE}\n{}", r#"{"type":"relation","from":"Acme","to":"Nobody","relationType":"r"}"#)).unwrap();
+    let nowhere = r#"{"type":"relation","from":"Acme","to":"Nobody","relationType":"r"}"#;
+    std::fs::write(&file, format!("{FILE}\n{nowhere}")).unwrap();
+    let contents = home.json(&["memory", "import", "--dry-run", "--user", ONE, path]).await;
+    assert_eq!((&contents["relations"], &contents["dangling"]), (&json!(2), &json!([6])), "a dry run tells it before");
     let report = home.json(&["memory", "import", "--user", ONE, path]).await;
     assert_eq!((&report["relations"], &report["dangling"]), (&json!(2), &json!([6])));
+    // An end may be stored already: for whom it is, the relation counts.
+    std::fs::write(&file, format!("{}\n{nowhere}", r#"{"type":"relation","from":"Acme","to":"日本","relationType":"sells to"}"#)).unwrap();
+    for (user, relations, dangling) in [(ONE, 1, json!([2])), (TWO, 0, json!([1, 2]))] {
+        let (code, stdout, stderr) = home.run(&["memory", "import", "--dry-run", "--json", "--user", user, path]).await;
+        let contents: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((code, &contents["relations"], &contents["dangling"]), (0, &json!(relations), &dangling), "{stderr}");
+        assert!(stderr.contains("line 2: its relation would be left out"), "{stderr}");
+    }
+    assert_eq!(home.list(&["users", "list"]).await.len(), 1, "a dry run made somebody");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -291,7 +291,8 @@ async fn what_is_no_message_is_answered_and_a_client_without_manners_is_sent_awa
     input.write_all(b"{bad\nnot json\n\n\xff\xfe\n[1,2]\n{\"jsonrpc\":\"2.0\",\"id\":9}\n").unwrap();
     writeln!(input, "{deep}").unwrap();
     writeln!(input, "{}", json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": large}})).unwrap();
-    writeln!(input, "{}", json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "todo_add", "arguments": [1]}})).unwrap();
+    writeln!(input, "{}", json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call", "params": {"name": "todo_add", "arguments": [1]}}))
+        .unwrap();
     talk.ask("ping", &json!({}));
     let answers: Vec<Value> = std::iter::from_fn(|| {
         let answer = talk.next(LIMIT);
