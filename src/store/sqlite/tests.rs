@@ -90,8 +90,7 @@ async fn a_writer_that_breaks_down_is_told_by_the_check_and_by_every_write() {
     let (begun, end) = long_write(&store);
     let waiting = store.writer.submit(Urgency::Other, |unit| upkeep::set_mark(unit, "waiting", NOON)).unwrap();
     drop(end);
-    for (ticket, unknown) in [(begun, true), (waiting, false)] {
-        let error = ticket.answered(BRIEF).await.map(drop).unwrap_err();
+    for (error, unknown) in [(begun.answered(BRIEF).await.unwrap_err(), true), (waiting.answered(BRIEF).await.unwrap_err(), false)] {
         assert!(error.to_string().contains("broken down"), "{error}");
         assert_eq!(error.outcome_is_unknown(), unknown, "only what had begun may have been written");
         assert_eq!(fault::same(&error).outcome_is_unknown(), unknown);
