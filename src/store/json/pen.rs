@@ -207,7 +207,10 @@ impl Pen {
         }
         self.end = Some(before);
         self.open = None;
-        cut.map_err(|error| StoreError::unknown_outcome(format!("{} could not be put back as it was", path.display()), Some(error.into())))
+        cut.map_err(|error| match error {
+            StoreError::Unavailable { reason, source } => StoreError::unknown_outcome(reason, source),
+            other => other,
+        })
     }
 }
 

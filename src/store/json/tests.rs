@@ -210,6 +210,11 @@ fn writing(folder: &Path) -> (Connection, Pen, PathBuf) {
 
 /// A batch of one unit, as the writer does it; true when it is stored.
 fn stored(db: &Connection, pen: &mut Pen, file: &Path, mark: &str) -> bool {
+    batch(db, pen, file, mark).is_ok()
+}
+
+/// The same. What is not stored comes with what became of taking it back.
+fn batch(db: &Connection, pen: &mut Pen, file: &Path, mark: &str) -> Result<(), StoreResult<()>> {
     let unit = Unit { db, now: NOON, file };
     db.execute_batch("BEGIN IMMEDIATE").unwrap();
     let kept = pen.begun(&unit).and_then(|()| {
@@ -220,11 +225,11 @@ fn stored(db: &Connection, pen: &mut Pen, file: &Path, mark: &str) -> bool {
     if kept.is_ok() {
         db.execute_batch("COMMIT").unwrap();
         pen.committed();
-    } else {
-        pen.rolled_back();
-        db.execute_batch("ROLLBACK").unwrap();
+        return Ok(());
     }
-    kept.is_ok()
+    let taken_back = pen.rolled_back();
+    db.execute_batch("ROLLBACK").unwrap();
+    Err(taken_back)
 }
 
 fn marks(db: &Connection) -> BTreeSet<String> {
@@ -266,7 +271,8 @@ async fn what_could_not_be_taken_back_and_another_process_found_is_stored() {
     let (db, mut pen, file) = writing(folder.path());
     // Both halves of the line, but not the flush, nor the taking back.
     die_after(Some(2));
-    assert!(!stored(&db, &mut pen, &file, "perhaps"));
+    let taken_back = batch(&db, &mut pen, &file, "perhaps").unwrap_err();
+    assert!(taken_back.unwrap_err().outcome_is_unknown(), "whoever asked for it reads that it may be stored");
     die_after(None);
     let (other_db, mut other, _file) = writing(folder.path());
     assert!(stored(&other_db, &mut other, &file, "theirs"));
