@@ -261,7 +261,7 @@ impl ServerHandler for Server {
         Err(ErrorData::method_not_found::<CompleteRequestMethod>())
     }
 
-    async fn on_custom_request(&self, request: CustomRequest, _request: RequestContext<RoleServer>) -> Result<CustomResult, ErrorData> {
+    async fn on_custom_request(&self, request: CustomRequest, _context: RequestContext<RoleServer>) -> Result<CustomResult, ErrorData> {
         let unknown = || ErrorData::new(ErrorCode::METHOD_NOT_FOUND, beginning(&request.method, 80).to_owned(), None);
         Err(misread(&request).unwrap_or_else(unknown))
     }

@@ -77,8 +77,8 @@ struct Graph {
 #[serde(rename_all = "camelCase")]
 struct Entity {
     name: String,
-    #[serde(default)]
-    entity_type: String,
+    #[serde(default, rename = "entityType")]
+    kind: String,
     #[serde(default)]
     observations: Vec<String>,
 }
@@ -165,7 +165,7 @@ fn mark_of(name: &str, text: &str) -> String {
     hash.update(name.as_bytes());
     hash.update([0]);
     hash.update(text.as_bytes());
-    let digits: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digits = hash.finalize().iter().take(16).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     format!("plan-file/{digits}")
 }
 
@@ -185,7 +185,7 @@ fn read(text: &str, clock: &Clock) -> Result<Content, String> {
     let entities = entities.into_iter();
     let relations = relations.into_iter();
     Ok(Content::Graph(
-        entities.map(|Entity { name, entity_type, observations }| NewEntity { name, entity_type, observations }).collect(),
+        entities.map(|Entity { name, kind, observations }| NewEntity { name, entity_type: kind, observations }).collect(),
         relations.map(|Tie { from, to, relation_type }| Relation { from, to, relation_type }).collect(),
     ))
 }

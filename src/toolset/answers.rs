@@ -21,9 +21,10 @@ pub(super) fn unreachable(what: &str, error: &StoreError) -> Option<ToolOutcome>
         StoreError::NotFound { .. } | StoreError::Conflict { .. } | StoreError::InvalidCursor => None,
         StoreError::LeaseLost | StoreError::Unavailable { .. } | StoreError::Corrupt { .. } | StoreError::Unsupported { .. } => {
             let due = TOLD.lock().unwrap_or_else(PoisonError::into_inner).note(Instant::now());
-            match due {
-                Some(untold) => tracing::warn!(%error, untold, "{what} could not be used"),
-                None => tracing::debug!(%error, "{what} could not be used"),
+            if let Some(untold) = due {
+                tracing::warn!(%error, untold, "{what} could not be used");
+            } else {
+                tracing::debug!(%error, "{what} could not be used");
             }
             let told = if error.outcome_is_unknown() {
                 format!("{what} did not answer, so whether this was done is not known. Look first before you do it again")

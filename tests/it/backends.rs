@@ -70,7 +70,7 @@ impl Ground {
 
     /// The same as lines of a configuration file.
     pub(crate) fn lines(&self) -> String {
-        self.keys().into_iter().map(|(key, value)| format!("{key} = {}\n", toml::Value::from(value))).collect()
+        self.keys().into_iter().fold(String::new(), |text, (key, value)| format!("{text}{key} = {}\n", toml::Value::from(value)))
     }
 
     /// Opens it in this process, beside the programs that use it; `data` is their data directory.

@@ -99,7 +99,9 @@ impl Kept {
             return Ok(Plan::say("Nothing is remembered about that."));
         }
         let mut text = "Remembered about that:".to_owned();
-        facts.iter().for_each(|fact| add_fact(&mut text, fact));
+        for fact in &facts {
+            add_fact(&mut text, fact);
+        }
         for other in relations.iter().map(told).chain(bare) {
             let _infallible = write!(text, "\n- {}", brief(&other));
         }

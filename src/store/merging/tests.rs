@@ -43,8 +43,8 @@ fn somebody(user: UserId, phone: Option<&str>) -> Holdings {
     Holdings { person: Some(person), ..Holdings::default() }
 }
 
-fn activity(user: UserId, day: Option<&str>, today: i64, balance: Option<i64>) -> Option<Activity> {
-    Some(Activity {
+fn activity(user: UserId, day: Option<&str>, today: i64, balance: Option<i64>) -> Activity {
+    Activity {
         user_id: user,
         last_sms: at(today),
         message_count: 10,
@@ -55,7 +55,7 @@ fn activity(user: UserId, day: Option<&str>, today: i64, balance: Option<i64>) -
         turns_day: day.map(str::to_owned),
         route_gateway: None,
         route_from: None,
-    })
+    }
 }
 
 fn with_graph(mut holdings: Holdings, user: UserId, names: &[&str], facts: &[(i64, &str)], ties: &[(i64, i64)]) -> Holdings {
@@ -127,8 +127,8 @@ fn with_todos(mut holdings: Holdings, user: UserId, todos: Vec<StoredTodo>) -> H
 #[test]
 fn what_one_lacks_comes_from_the_other_and_what_both_have_is_the_remaining_ones() {
     let (mut from, mut into) = (somebody(FROM, Some("+15550000001")), somebody(INTO, None));
-    from.activity = activity(FROM, Some("2026-11-22"), 3, Some(100));
-    into.activity = activity(INTO, Some("2026-11-22"), 2, Some(50));
+    from.activity = Some(activity(FROM, Some("2026-11-22"), 3, Some(100)));
+    into.activity = Some(activity(INTO, Some("2026-11-22"), 2, Some(50)));
     let person = from.person.as_mut().unwrap();
     person.time_zone = Some("Europe/Berlin".to_owned());
     person.preferred_model = Some("large".to_owned());

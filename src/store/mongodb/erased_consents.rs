@@ -52,7 +52,9 @@ impl MongoStore {
                 let kept = doc! { "$set": { "optedOut": true, "saidAt": date(word.said_at) } };
                 words.update_one(doc! { "_id": hash }, kept).upsert(true).await.map_err(fault::unavailable)?;
             }
-            None => drop(words.delete_one(doc! { "_id": hash }).await.map_err(fault::unavailable)?),
+            None => {
+                words.delete_one(doc! { "_id": hash }).await.map_err(fault::unavailable)?;
+            }
         }
         Ok(())
     }

@@ -307,7 +307,7 @@ pub(super) fn turn_document(user_id: UserId, turn: &Turn, state: TurnState, even
     given("answerUntil", turn.answer_until.map(|until| date(until).into()));
     given("overLimit", turn.over_limit.map(|refusal| refusal.as_str().into()));
     given("request", (turn.request != TurnRequest::default()).then(|| plain(&turn.request)));
-    given("route", turn.route.as_ref().map(|route| plain(route)));
+    given("route", turn.route.as_ref().map(plain));
     if state == TurnState::Dead {
         let mut kept = turn.clone();
         // They stand with the messages.

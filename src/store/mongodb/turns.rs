@@ -99,9 +99,9 @@ impl Turns for MongoStore {
         let collection = self.collection(Place::Turns);
         let found = collection.find(wanted).sort(doc! { "event": 1 }).limit(limit).await.map_err(fault::unavailable)?;
         let found: Vec<Document> = found.try_collect().await.map_err(fault::unavailable)?;
-        let past: Vec<PastTurn> =
+        let turns: Vec<PastTurn> =
             found.iter().map(|document| shapes::past_turn_from(collection.name(), document)).collect::<StoreResult<_>>()?;
-        self.with_messages(user_id, past).await
+        self.with_messages(user_id, turns).await
     }
 
     async fn latest_event(&self, user_id: UserId) -> StoreResult<i64> {

@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     const ENDLESS: &str = "WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted) SELECT max(n) FROM counted";
-    const LIMIT: Duration = Duration::from_secs(60);
+    const LIMIT: Duration = Duration::from_mins(1);
     const ANN: UserId = UserId::from_bytes([1; 12]);
     const BOB: UserId = UserId::from_bytes([2; 12]);
 

@@ -202,13 +202,13 @@ impl Draft {
     fn take_over(&mut self, one: &Head, given: &Found, kept: &Found, limits: &MergeLimits) -> StoreResult<Merged> {
         let united = unite(&given.holdings, &kept.holdings, limits)?;
         let mut names: HashMap<i64, String> = kept.holdings.entities.iter().map(|entity| (entity.number, entity.name.clone())).collect();
-        let mut last = self.state.lists;
+        let mut counted = self.state.lists;
         for record in &united.put {
             match record {
                 Record::Entity(entity) => drop(names.insert(entity.number, entity.name.clone())),
-                Record::Graph(graph) => last.graph.last = graph.last_item,
-                Record::TodoList(list) => last.todos.last = list.last_id,
-                Record::ScheduleList(list) => last.schedules.last = list.last_id,
+                Record::Graph(graph) => counted.graph.last = graph.last_item,
+                Record::TodoList(list) => counted.todos.last = list.last_id,
+                Record::ScheduleList(list) => counted.schedules.last = list.last_id,
                 _ => {}
             }
         }
@@ -221,7 +221,9 @@ impl Draft {
                 self.put_schedule(*is, document.clone());
             }
         }
-        for (list, last) in [(List::Graph, last.graph.last), (List::Todos, last.todos.last), (List::Schedules, last.schedules.last)] {
+        for (list, last) in
+            [(List::Graph, counted.graph.last), (List::Todos, counted.todos.last), (List::Schedules, counted.schedules.last)]
+        {
             self.state.list_changed(list, last);
         }
         self.state.last_number += one.state.last_number;

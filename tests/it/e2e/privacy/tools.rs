@@ -154,6 +154,8 @@ impl Client {
     }
 }
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// Everything that Bob's client says over HTTP.
 async fn over_http(client: &mut Client) {
     for (tool, arguments) in seeds("MARKED-BOB over HTTP") {
@@ -171,7 +173,7 @@ async fn over_http(client: &mut Client) {
     let token = client.token.clone();
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"x": "MARKED-BOB"}}).to_string();
     let revision = [("mcp-protocol-version", "MARKED-BOB-REVISION")];
-    let wrong: [(&str, &[(&str, &str)], String); 5] = [
+    let wrong: [(&str, Headers, String); 5] = [
         (&token, &[], "MARKED-BOB is no JSON {".to_owned()),
         (&token, &[], "[\"MARKED-BOB\"]".to_owned()),
         (&token, &revision, message.clone()),
