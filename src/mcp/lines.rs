@@ -133,7 +133,8 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":5}}"#.to_owned(), -32602, "3"),
             (r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"x","arguments":[1]}}"#.to_owned(), -32602, "3"),
             (r#"{"jsonrpc":"2.0","id":3,"method":"initialize","params":{}}"#.to_owned(), -32602, "3"),
-            (r#"{"jsonrpc":"2.0","id":3,"method":"tools/everything","params":[1]}"#.to_owned(), 0, "3"),
+            (r#"{"jsonrpc":"2.0","id":3,"method":"tools/everything","params":{"a":1}}"#.to_owned(), 0, "3"),
+            (r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":[1]}"#.to_owned(), -32600, "3"),
         ] {
             let input = format!("\n  \n{line}\n{}", ping("77"));
             assert_eq!(told(input.as_bytes()).await, [(code, id.to_owned()), (0, "77".to_owned())], "{}", line.get(..80).unwrap_or(&line));

@@ -208,10 +208,11 @@ fn what_is_deleted_cannot_be_read_from_the_files() {
 fn somebody_who_reads_for_long_keeps_no_writer_waiting() {
     in_runtime(|f| async move {
         let marked = "marked-secret-".repeat(400);
-        let receipt = f.texted(ANN, &marked).await;
+        // What comes behind a reader's moment stays in the log until it ends.
         let reading = Connection::open(file(&f)).unwrap();
         reading.execute_batch("BEGIN").unwrap();
         let _snapshot: i64 = reading.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
+        let receipt = f.texted(ANN, &marked).await;
         // What was deleted must leave the log, which the reader stands in the way of.
         f.store.delete_conversation(receipt.user_id, receipt.conversation_id).await.unwrap();
         let mut slowest = Duration::ZERO;

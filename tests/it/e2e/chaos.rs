@@ -24,11 +24,14 @@ struct Size {
     people: usize,
     texts_each: usize,
     kills: usize,
+    /// From here on the program is left alive: what has been begun twenty times without an end is given up, and where everything takes
+    /// longer one text would get that far.
+    most_kills: usize,
 }
 
 impl Size {
     fn on(ground: &Ground) -> Self {
-        Self { people: ground.size(50, 12), texts_each: ground.size(10, 5), kills: ground.size(20, 10) }
+        Self { people: ground.size(50, 12), texts_each: ground.size(10, 5), kills: ground.size(20, 10), most_kills: ground.size(60, 14) }
     }
 
     const fn texts(self) -> usize {
@@ -36,6 +39,8 @@ impl Size {
     }
 }
 
+/// To the last acknowledgement.
+const SEND_LIMIT: Duration = Duration::from_mins(5);
 /// From the last acknowledgement to the last job's end; a quiet machine needs seconds.
 const SETTLE_LIMIT: Duration = Duration::from_mins(2);
 
@@ -119,6 +124,7 @@ async fn acknowledged(twilio: &Twilio, whereabouts: &Whereabouts, text: &Text) -
 
 /// Starts, lets live for a moment, kills, and begins again; now and then the kill comes before the program is ready.
 async fn kill_and_restart(home: &Home, size: Size, whereabouts: &Whereabouts, chance: &Chance) -> Product {
+    let begun = Instant::now();
     loop {
         if chance.percent(15) {
             Product::start_and_kill_within(home, Duration::from_millis(chance.between(5, 150))).await;
@@ -126,7 +132,12 @@ async fn kill_and_restart(home: &Home, size: Size, whereabouts: &Whereabouts, ch
         }
         let product = home.serve().await;
         *whereabouts.address.lock().unwrap() = Some(product.address);
-        if whereabouts.kills.load(Ordering::SeqCst) >= size.kills && whereabouts.unfinished.load(Ordering::SeqCst) == 0 {
+        let kills = whereabouts.kills.load(Ordering::SeqCst);
+        while kills >= size.most_kills && whereabouts.unfinished.load(Ordering::SeqCst) > 0 {
+            assert!(begun.elapsed() < SEND_LIMIT, "a text was not acknowledged within {SEND_LIMIT:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if kills >= size.kills && whereabouts.unfinished.load(Ordering::SeqCst) == 0 {
             return product;
         }
         tokio::time::sleep(Duration::from_millis(chance.between(30, 600))).await;
@@ -201,7 +212,9 @@ fn assert_carrier_has_each_reply_in_order(stage: &Stage, size: Size) {
     }
     let reactions = stage.carrier.reactions();
     eprintln!("carrier: {} requests, {untold} taken without an answer, {twice} replies sent twice for that", reactions.len());
-    assert!(untold > 0 && reactions.contains(&CarrierReaction::TooMany), "the carrier did not misbehave");
+    // Of few requests none may have gone wrong by chance.
+    let misbehaved = untold > 0 && reactions.contains(&CarrierReaction::TooMany);
+    assert!(misbehaved || size.texts() < 200, "the carrier did not misbehave");
     assert!(twice * 10 <= untold, "most of what the carrier had taken was not found: {twice} of {untold} sent again");
 }
 

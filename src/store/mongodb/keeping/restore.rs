@@ -240,6 +240,10 @@ impl Bench {
 
     /// Puts a record where it belongs, as far as that is no document yet.
     fn put(&mut self, record: &Record, store: &MongoStore) -> StoreResult<()> {
+        if let Record::Consent(consent) = record {
+            // Words come before the people whose heads hold them, maybe in the same batch.
+            self.words.insert(consent.phone.clone(), Word { opted_out: consent.opted_out, said_at: consent.said_at });
+        }
         match record {
             Record::Person(person) => self.put_person(person, store),
             Record::Activity(activity) => {
