@@ -163,7 +163,7 @@ async fn settle_and_check(f: &Fixture, known: &Known) {
 }
 
 pub(super) async fn whatever_the_order_nothing_is_lost_or_done_twice(f: Fixture) {
-    let cases = 48;
+    let cases = f.times(48);
     let mut runner = TestRunner::new(Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() });
     let handle = tokio::runtime::Handle::current();
     let outcome = tokio::task::block_in_place(|| {
