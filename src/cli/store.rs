@@ -44,7 +44,7 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
-    /// Take in the files of the earlier memory and todo servers, users/<id>/data.json; they stay as they are, and a repeat changes nothing
+    /// Take in the files of the earlier memory and todo servers, users/ID/data.json; they stay as they are, and a repeat changes nothing
     Import {
         /// The folder that holds users
         #[arg(value_name = "FOLDER")]

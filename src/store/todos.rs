@@ -73,15 +73,15 @@ pub struct ChangedTodo {
 pub struct TodoFilter {
     /// In this state.
     pub state: Option<TodoState>,
-    /// Of the category with these [words](crate::domain::todo::words).
+    /// Of the category with these [words].
     pub category: Option<String>,
     /// Of this priority.
     pub priority: Option<Priority>,
     /// Due then.
     pub due: Option<DueWithin>,
-    /// Whose text has exactly these [words](crate::domain::todo::words).
+    /// Whose text has exactly these [words].
     pub named: Option<String>,
-    /// Whose text or category holds each of these, anywhere in its [words](crate::domain::todo::words).
+    /// Whose text or category holds each of these, anywhere in its [words].
     pub holding: Vec<String>,
 }
 
