@@ -95,9 +95,9 @@ async fn an_answer_made_at_one_program_ends_the_stream_at_the_other(ground: Grou
     let two = stage.home.serve().await;
     let mut there = Api::new(two.address).stream_with(&anna, "hold the line", &key).await;
     let ids = |accepted: &Events| accepted[0].1.clone();
-    let (from_here, from_there) = (read(&mut here, "accepted", 1).await, read(&mut there, "accepted", 1).await);
+    let (nearby, elsewhere) = (read(&mut here, "accepted", 1).await, read(&mut there, "accepted", 1).await);
     for field in ["conversationId", "messageId", "userId"] {
-        assert_eq!(ids(&from_here)[field], ids(&from_there)[field], "{field}");
+        assert_eq!(ids(&nearby)[field], ids(&elsewhere)[field], "{field}");
     }
     stage.model.release();
     for stream in [&mut here, &mut there] {
