@@ -108,7 +108,6 @@ pub(in crate::store) struct United {
     /// What was done so far.
     pub(in crate::store) merged: Merged,
     /// Schedules that are added, by the number that they had and the one that they get.
-    #[cfg_attr(not(feature = "mongodb"), expect(dead_code, reason = "where schedules are put as records, that says it"))]
     pub(in crate::store) schedules: Vec<(i64, i64)>,
 }
 

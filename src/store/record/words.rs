@@ -70,6 +70,7 @@ impl Raw {
     ///
     /// # Errors
     /// When it is none.
+    #[cfg(feature = "mongodb")]
     pub(crate) fn parse(text: String) -> serde_json::Result<Self> {
         RawValue::from_string(text).map(Self)
     }
@@ -78,6 +79,7 @@ impl Raw {
     ///
     /// # Errors
     /// When it cannot be written as JSON.
+    #[cfg(feature = "mongodb")]
     pub(crate) fn of(value: &impl Serialize) -> serde_json::Result<Self> {
         serde_json::value::to_raw_value(value).map(Self)
     }
