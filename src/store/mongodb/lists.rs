@@ -19,6 +19,11 @@ use crate::store::{StoreError, StoreResult};
 /// How often reading is begun again because somebody wrote meanwhile.
 const ATTEMPTS: u32 = 20;
 
+/// What is in a person's list is found by its number there.
+pub(super) fn key(user: UserId, number: impl std::fmt::Display) -> Document {
+    doc! { "_id": format!("{user}/{number}") }
+}
+
 /// What is kept in a collection of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum List {

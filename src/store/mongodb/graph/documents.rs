@@ -7,6 +7,7 @@ use super::held::{Change, EntityRow, Held, ObservationRow, RelationRow};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::StoreResult;
 use crate::store::mongodb::fields::{Fields, date};
+use crate::store::mongodb::lists::key;
 use crate::store::mongodb::names::Place;
 use crate::store::mongodb::state::Draft;
 
@@ -70,10 +71,6 @@ impl Reader {
         held.last_item = last_item;
         Ok(held)
     }
-}
-
-fn key(user: UserId, id: i64) -> Document {
-    doc! { "_id": format!("{user}/{id}") }
 }
 
 /// Stages what was changed.

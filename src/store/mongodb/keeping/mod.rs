@@ -11,8 +11,8 @@
 
 mod bulk;
 mod damage;
-mod lists;
-mod person;
+pub(super) mod lists;
+pub(super) mod person;
 mod restore;
 mod shared;
 mod talk;

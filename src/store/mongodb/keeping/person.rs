@@ -15,7 +15,8 @@ use super::lists::{graph_records, schedule_records, todo_records};
 use super::shared::token_record;
 use super::talk::{Turns, conversation_record, message_record, receipt_record, summary_record};
 use super::turns::{Past, open, outbound_record, records};
-use super::{moved, unwritten};
+use super::{count, moved, unwritten};
+use crate::domain::delivery::ReplyRoute;
 use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::ledger::Credits;
 use crate::domain::user::Preferences;
@@ -26,7 +27,7 @@ use crate::store::mongodb::fields::{Fields, object_id};
 use crate::store::mongodb::head::Head;
 use crate::store::mongodb::names::Place;
 use crate::store::mongodb::shapes;
-use crate::store::mongodb::state::{Outgoing, State};
+use crate::store::mongodb::state::{Given, Outgoing, State};
 use crate::store::record::words::Raw;
 use crate::store::record::{self, Record};
 
@@ -138,7 +139,7 @@ impl MongoStore {
         let (user, state) = (head.user_id, &head.state);
         let [past, threads, messages, summaries, outbox, receipts, graph, todos, schedules, tokens] = found;
         let name = |place: Place| self.names.of(place);
-        let mut out = vec![person_record(user, state)?, activity_record(user, state)];
+        let mut out = vec![Record::Person(Box::new(person_record(user, state)?)), Record::Activity(Box::new(activity_record(user, state)))];
 
         let known = turns(user, state, &name(Place::Turns), past, &mut out)?;
         let mut conversations: HashSet<ConversationId> = HashSet::new();
@@ -164,9 +165,7 @@ impl MongoStore {
         for document in receipts {
             out.push(receipt_record(&name(Place::Receipts), document)?);
         }
-        for notice in &state.notices {
-            out.push(Record::Notice(Box::new(record::Notice { user_id: user, key: notice.key.clone(), given_at: notice.at })));
-        }
+        out.extend(notice_records(user, state).map(|notice| Record::Notice(Box::new(notice))));
         let lists = state.lists;
         if lists.graph.revision > 0 {
             graph_records(user, lists.graph, &name(Place::Memory), graph, &mut out)?;
@@ -217,10 +216,10 @@ fn outgoing(user: UserId, state: &State, collection: &str, past: &[Document], ou
     Ok(())
 }
 
-fn person_record(user_id: UserId, state: &State) -> StoreResult<Record> {
+pub(in crate::store::mongodb) fn person_record(user_id: UserId, state: &State) -> StoreResult<record::Person> {
     let person = &state.person;
     let Preferences { endpoint, default_model, agent_id, time_zone, quiet_hours } = person.preferences.clone();
-    Ok(Record::Person(Box::new(record::Person {
+    Ok(record::Person {
         user_id,
         email: person.email.clone(),
         name: person.name.clone(),
@@ -240,12 +239,12 @@ fn person_record(user_id: UserId, state: &State) -> StoreResult<Record> {
         time_zone,
         quiet_hours: quiet_hours.map(|hours| hours.to_string()),
         erased_at: None,
-    })))
+    })
 }
 
-fn activity_record(user_id: UserId, state: &State) -> Record {
+pub(in crate::store::mongodb) fn activity_record(user_id: UserId, state: &State) -> record::Activity {
     let (route_gateway, route_from) = state.route.clone().map(|route| (route.gateway, route.from)).unzip();
-    Record::Activity(Box::new(record::Activity {
+    record::Activity {
         user_id,
         last_sms: state.last_sms,
         message_count: state.message_count,
@@ -256,5 +255,31 @@ fn activity_record(user_id: UserId, state: &State) -> Record {
         turns_day: state.turns_day.clone(),
         route_gateway,
         route_from,
-    }))
+    }
+}
+
+pub(in crate::store::mongodb) fn notice_records(user_id: UserId, state: &State) -> impl Iterator<Item = record::Notice> {
+    state.notices.iter().map(move |notice| record::Notice { user_id, key: notice.key.clone(), given_at: notice.at })
+}
+
+impl State {
+    /// Takes over a person's figures.
+    pub(in crate::store::mongodb) fn take_activity(&mut self, activity: &record::Activity) {
+        self.last_sms = activity.last_sms;
+        self.message_count = activity.message_count;
+        self.latest_event = activity.latest_event;
+        self.turns_today = count(activity.turns_today);
+        self.turns_day.clone_from(&activity.turns_day);
+        self.balance = activity.balance.map(Credits);
+        self.refilled_at = activity.refilled_at;
+        let route = activity.route_gateway.clone().zip(activity.route_from.clone());
+        self.route = route.map(|(gateway, from)| ReplyRoute { gateway, from });
+    }
+
+    /// Takes over a notice; they stand in the order in which they were given.
+    pub(in crate::store::mongodb) fn take_notice(&mut self, notice: &record::Notice) {
+        self.notices.retain(|given| given.key != notice.key);
+        let place = self.notices.partition_point(|given| given.at <= notice.given_at);
+        self.notices.insert(place, Given { key: notice.key.clone(), at: notice.given_at });
+    }
 }

@@ -11,9 +11,8 @@ use mongodb::bson::{Bson, Document, doc};
 
 use super::bulk::Put;
 use super::turns::Past;
-use super::{RESTORING, count, lists, shared, talk, turns, unfit};
+use super::{RESTORING, lists, shared, talk, turns, unfit};
 use crate::domain::ids::{ConversationId, TurnId, UserId};
-use crate::domain::ledger::Credits;
 use crate::domain::message::Role;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::turn::TurnState;
@@ -22,13 +21,13 @@ use crate::store::mongodb::MongoStore;
 use crate::store::mongodb::fault;
 use crate::store::mongodb::fields::{Fields, object_id};
 use crate::store::mongodb::head::{Head, Pending};
-use crate::store::mongodb::lists::ListHead;
+use crate::store::mongodb::lists::{ListHead, key};
 use crate::store::mongodb::names::Place;
 use crate::store::mongodb::shapes;
 use crate::store::mongodb::staged::Writes;
 use crate::store::mongodb::state::outgoing::Outgoing;
 use crate::store::mongodb::state::words::JsonText;
-use crate::store::mongodb::state::{Draft, Given, Person, State, Text, Word};
+use crate::store::mongodb::state::{Draft, Person, State, Text, Word};
 use crate::store::record::words::Word as RecordWord;
 use crate::store::record::{self, Record};
 use crate::store::{StoreError, StoreResult};
@@ -247,16 +246,7 @@ impl Bench {
         match record {
             Record::Person(person) => self.put_person(person, store),
             Record::Activity(activity) => {
-                let state = &mut self.person("activity", activity.user_id)?.state;
-                state.last_sms = activity.last_sms;
-                state.message_count = activity.message_count;
-                state.latest_event = activity.latest_event;
-                state.turns_today = count(activity.turns_today);
-                state.balance = activity.balance.map(Credits);
-                state.refilled_at = activity.refilled_at;
-                state.turns_day.clone_from(&activity.turns_day);
-                let way = activity.route_gateway.clone().zip(activity.route_from.clone());
-                state.route = way.map(|(gateway, from)| crate::domain::delivery::ReplyRoute { gateway, from });
+                self.person("activity", activity.user_id)?.state.take_activity(activity);
                 Ok(())
             }
             Record::Turn(turn) => self.put_turn(turn),
@@ -267,10 +257,7 @@ impl Bench {
             Record::Call(call) => self.in_turn("call", call.user_id, call.turn, |turn| turns::put_call(turn, call)),
             Record::Outbound(outbound) => self.put_outbound(outbound),
             Record::Notice(notice) => {
-                let notices = &mut self.person("notice", notice.user_id)?.state.notices;
-                notices.retain(|given| given.key != notice.key);
-                let place = notices.partition_point(|given| given.at <= notice.given_at);
-                notices.insert(place, Given { key: notice.key.clone(), at: notice.given_at });
+                self.person("notice", notice.user_id)?.state.take_notice(notice);
                 Ok(())
             }
             Record::Graph(graph) => {
@@ -332,20 +319,22 @@ impl Bench {
             Record::Entity(entity) => {
                 self.entities.insert((entity.user_id, entity.number), entity.name.clone());
                 self.in_list(kind, entity.user_id, |state| state.lists.graph)?;
-                lists::entity_put(entity)
+                Put::set(Place::Memory, key(entity.user_id, entity.number), lists::entity_fields(entity))
             }
             Record::Observation(observation) => {
                 self.entity(kind, observation.user_id, observation.entity)?;
-                lists::observation_put(observation)
+                let key = key(observation.user_id, observation.number);
+                Put::set(Place::Memory, key, lists::observation_fields(observation))
             }
             Record::Relation(relation) => {
                 let from = self.entity(kind, relation.user_id, relation.source)?;
                 let to = self.entity(kind, relation.user_id, relation.target)?;
-                lists::relation_put(relation, &from, &to)
+                let key = key(relation.user_id, relation.number);
+                Put::set(Place::Memory, key, lists::relation_fields(relation, &from, &to))
             }
             Record::Todo(todo) => {
                 self.in_list(kind, todo.user_id, |state| state.lists.todos)?;
-                lists::todo_put(todo)
+                Put::set(Place::Todos, key(todo.user_id, todo.id), lists::todo_fields(todo))
             }
             Record::Schedule(schedule) => {
                 self.in_list(kind, schedule.user_id, |state| state.lists.schedules)?;

@@ -10,12 +10,12 @@ use std::collections::hash_map::Entry;
 use async_trait::async_trait;
 use mongodb::bson::{Document, doc};
 
-use self::row::{Row, key};
+use self::row::Row;
 use super::MongoStore;
 use super::fault;
 use super::fields::{Fields, date};
 use super::head::Head;
-use super::lists::{List, ListHead};
+use super::lists::{List, ListHead, key};
 use super::names::Place;
 use super::shapes;
 use super::state::credits::Everybody;

@@ -6,6 +6,7 @@ use crate::domain::ids::{ConversationId, OutboundId, TurnId, UserId};
 use crate::domain::schedule::{Mode, RunOutcome, RunProgress, Schedule, ScheduleId, Zone};
 use crate::domain::time::Timestamp;
 use crate::store::mongodb::fields::{Fields, date, maybe_date, plain};
+use crate::store::mongodb::lists::key;
 use crate::store::{NewSchedule, StoreResult};
 
 /// A run.
@@ -25,11 +26,6 @@ pub(super) struct Row {
     pub(super) schedule: Schedule,
     /// Its last run.
     pub(super) last: Option<LastRun>,
-}
-
-/// What a schedule is found by.
-pub(super) fn key(user: UserId, id: ScheduleId) -> Document {
-    doc! { "_id": format!("{user}/{id}") }
 }
 
 impl Row {

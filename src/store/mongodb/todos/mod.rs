@@ -11,7 +11,7 @@ use self::list::TodoList;
 use super::MongoStore;
 use super::fault;
 use super::fields::{Fields, date, maybe_date};
-use super::lists::{List, ListHead};
+use super::lists::{List, ListHead, key};
 use super::names::Place;
 use super::state::Draft;
 use super::unit::Unit;
@@ -21,10 +21,6 @@ use crate::domain::todo::{Due, DueWithin, Priority, Todo, TodoChange, TodoFigure
 use crate::store::{
     AddedTodo, ChangedTodo, ImportedTodo, ImportedTodos, NewTodo, Page, PageRequest, StoreError, StoreResult, TodoFilter, Todos,
 };
-
-fn key(user: UserId, number: i64) -> Document {
-    doc! { "_id": format!("{user}/{number}") }
-}
 
 fn todo_document(user: UserId, todo: &Todo) -> Document {
     let (day, moment) = match todo.due {
