@@ -167,6 +167,18 @@ pub struct GraphLimits {
     pub relations: i64,
 }
 
+impl GraphLimits {
+    /// No limits.
+    pub const NONE: Self = Self {
+        name_characters: usize::MAX,
+        observation_characters: usize::MAX,
+        items: usize::MAX,
+        entities: i64::MAX,
+        observations: i64::MAX,
+        relations: i64::MAX,
+    };
+}
+
 /// What a limit forbids, with what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GraphRefusal {

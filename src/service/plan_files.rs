@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -14,18 +14,9 @@ use crate::clock::Clock;
 use crate::domain::graph::{GraphLimits, NewEntity, Relation};
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
+use crate::store::graph_document;
 use crate::store::todo_document::Document;
 use crate::store::{NewAccount, NewPerson, SharedStore, StoreError};
-
-/// What was stored once is taken, however much it is: limits hold for what comes next.
-const LIMITS: GraphLimits = GraphLimits {
-    name_characters: usize::MAX,
-    observation_characters: usize::MAX,
-    items: usize::MAX,
-    entities: i64::MAX,
-    observations: i64::MAX,
-    relations: i64::MAX,
-};
 
 /// What became of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,32 +54,6 @@ pub struct PlanFile {
     /// What became of it.
     #[serde(flatten)]
     pub outcome: Outcome,
-}
-
-#[derive(Debug, Deserialize)]
-struct Graph {
-    #[serde(default)]
-    entities: Vec<Entity>,
-    #[serde(default)]
-    relations: Vec<Tie>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entity {
-    name: String,
-    #[serde(default, rename = "entityType")]
-    kind: String,
-    #[serde(default)]
-    observations: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Tie {
-    from: String,
-    to: String,
-    relation_type: String,
 }
 
 /// What a file holds.
@@ -142,7 +107,11 @@ pub async fn take_in(store: &SharedStore, clock: &Clock, email_domain: &str, fil
     };
     let taken = match content {
         Content::Graph(entities, relations) => {
-            store.import_graph(user, entities, relations, LIMITS).await.map(|imported| Outcome::Graph { entities: imported.entities })
+            // What was stored once is taken, however much it is: limits hold for what comes next.
+            store
+                .import_graph(user, entities, relations, GraphLimits::NONE)
+                .await
+                .map(|imported| Outcome::Graph { entities: imported.entities })
         }
         Content::Todos(document) => store
             .import_todos(user, document.items, usize::MAX)
@@ -181,13 +150,9 @@ fn read(text: &str, clock: &Clock) -> Result<Content, String> {
         let document = Document::read(&value.to_string(), clock.now()).map_err(|error| error.to_string())?;
         return Ok(Content::Todos(Box::new(document)));
     }
-    let Graph { entities, relations } = serde_json::from_value(value).map_err(|error| format!("it holds no graph: {error}"))?;
-    let entities = entities.into_iter();
-    let relations = relations.into_iter();
-    Ok(Content::Graph(
-        entities.map(|Entity { name, kind, observations }| NewEntity { name, entity_type: kind, observations }).collect(),
-        relations.map(|Tie { from, to, relation_type }| Relation { from, to, relation_type }).collect(),
-    ))
+    let graph: graph_document::Document = serde_json::from_value(value).map_err(|error| format!("it holds no graph: {error}"))?;
+    let (entities, relations) = graph.into_parts();
+    Ok(Content::Graph(entities, relations))
 }
 
 /// Whose a folder is: an account's, made now where that id or number is new.

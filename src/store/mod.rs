@@ -16,6 +16,7 @@ pub mod archive;
 mod conversations;
 mod cursor;
 mod graph;
+pub(crate) mod graph_document;
 mod holds;
 mod inbox;
 mod jobs;

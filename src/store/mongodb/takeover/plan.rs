@@ -3,10 +3,9 @@
 //! They become graphs and lists of the same people. The documents themselves stay as they are, so whoever goes back finds them.
 
 use mongodb::bson::{Bson, Document, doc};
-use serde::Deserialize;
 
 use super::{Report, lenient_text};
-use crate::domain::graph::{GraphLimits, NewEntity, Relation};
+use crate::domain::graph::GraphLimits;
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::user::SHARED_ACCOUNT;
@@ -14,56 +13,8 @@ use crate::store::mongodb::MongoStore;
 use crate::store::mongodb::fault;
 use crate::store::mongodb::fields::date;
 use crate::store::mongodb::names::Place;
-use crate::store::todo_document;
 use crate::store::{Graph as _, NewAccount, NewPerson, People as _, StoreError, StoreResult, Todos as _};
-
-/// What was stored once is taken, however much it is: limits hold for what comes next.
-const LIMITS: GraphLimits = GraphLimits {
-    name_characters: usize::MAX,
-    observation_characters: usize::MAX,
-    items: usize::MAX,
-    entities: i64::MAX,
-    observations: i64::MAX,
-    relations: i64::MAX,
-};
-
-/// A graph as the plan's memory server kept it.
-#[derive(Debug, Default, Deserialize)]
-struct PlanGraph {
-    #[serde(default)]
-    entities: Vec<PlanEntity>,
-    #[serde(default)]
-    relations: Vec<PlanRelation>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PlanEntity {
-    name: String,
-    #[serde(default)]
-    entity_type: String,
-    #[serde(default)]
-    observations: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PlanRelation {
-    from: String,
-    to: String,
-    relation_type: String,
-}
-
-impl PlanGraph {
-    fn into_parts(self) -> (Vec<NewEntity>, Vec<Relation>) {
-        let entities = self.entities.into_iter();
-        let relations = self.relations.into_iter();
-        (
-            entities.map(|PlanEntity { name, entity_type, observations }| NewEntity { name, entity_type, observations }).collect(),
-            relations.map(|PlanRelation { from, to, relation_type }| Relation { from, to, relation_type }).collect(),
-        )
-    }
-}
+use crate::store::{graph_document, todo_document};
 
 impl MongoStore {
     /// Makes graphs and lists of the plan's documents.
@@ -104,9 +55,11 @@ impl MongoStore {
         let unreadable = |reason: String| StoreError::Conflict { reason };
         let data = document.get("data").cloned().unwrap_or(Bson::Null);
         if place == Place::Memory {
-            let graph: PlanGraph = mongodb::bson::deserialize_from_bson(data).map_err(|error| unreadable(error.to_string()))?;
+            let graph: graph_document::Document =
+                mongodb::bson::deserialize_from_bson(data).map_err(|error| unreadable(error.to_string()))?;
             let (entities, relations) = graph.into_parts();
-            self.import_graph(user, entities, relations, LIMITS).await?;
+            // What was stored once is taken, however much it is: limits hold for what comes next.
+            self.import_graph(user, entities, relations, GraphLimits::NONE).await?;
         } else {
             let text = serde_json::to_string(&data).map_err(|error| unreadable(error.to_string()))?;
             let read = todo_document::Document::read(&text, self.now()).map_err(|error| unreadable(error.to_string()))?;
