@@ -49,6 +49,15 @@ async fn stage() -> (Stage, PathBuf) {
     (stage, file)
 }
 
+/// How many calls of a tool the turn that is open has ended.
+async fn ended(stage: &Stage, tool: &str) -> usize {
+    let open = stage.home.list(&["jobs", "list"]).await;
+    let Some(job) = open.iter().find(|job| job["kind"] == "reply") else { return 0 };
+    let shown = stage.home.json(&["jobs", "show", job["id"].as_str().unwrap()]).await;
+    let calls = shown["calls"].as_array().cloned().unwrap_or_default();
+    calls.iter().filter(|call| call["name"] == tool && call["endedAt"].is_string()).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_killed_at_each_step_goes_on_and_writes_nothing_twice() {
     let (stage, file) = stage().await;
@@ -82,6 +91,8 @@ async fn a_program_killed_at_each_step_goes_on_and_writes_nothing_twice() {
     for at in 0..STEPS {
         let number = (STEPS + 1 + at).to_string();
         eventually("a call that stalls", SOON, || async { lines(&mark).first().is_some_and(|mark| *mark == number).then_some(()) }).await;
+        // The list's own call, made beside it, is over: only of the outside server's can nobody say what it did.
+        eventually("the call beside it", SOON, || async { (ended(&stage, "todo_add").await > at).then_some(()) }).await;
         product.kill();
         product = stage.home.serve().await;
     }
