@@ -42,7 +42,7 @@ impl UserId {
 
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -56,20 +56,11 @@ impl FromStr for UserId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = || InvalidId::new(text, "a person's id of 24 hexadecimal digits");
         let mut bytes = [0_u8; 12];
-        if text.len() != 24 || !text.is_ascii() {
-            return Err(invalid());
+        match hex::decode_to_slice(text, &mut bytes) {
+            Ok(()) => Ok(Self(bytes)),
+            Err(_wrong) => Err(InvalidId::new(text, "a person's id of 24 hexadecimal digits")),
         }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digits = std::str::from_utf8(pair).map_err(|_ignored| invalid())?;
-            // `from_str_radix` would take a sign.
-            if !pair.iter().all(u8::is_ascii_hexdigit) {
-                return Err(invalid());
-            }
-            *byte = u8::from_str_radix(digits, 16).map_err(|_ignored| invalid())?;
-        }
-        Ok(Self(bytes))
     }
 }
 

@@ -10,7 +10,6 @@
 //! server's clock.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -68,7 +67,7 @@ impl SimulatorSecret {
     /// # Errors
     /// When the operating system gives no randomness.
     pub fn generate(clock: &Clock) -> std::io::Result<Self> {
-        Ok(Self(hex(&clock.secret_bytes::<32>()?).into()))
+        Ok(Self(hex::encode(clock.secret_bytes::<32>()?).into()))
     }
 
     /// The one that another process left in `server.json`.
@@ -87,7 +86,7 @@ impl SimulatorSecret {
     #[must_use]
     pub fn sign(&self, now: Timestamp, content: &[u8]) -> Signed {
         let timestamp = now.as_millis().to_string();
-        Signed { signature: hex(&self.code(&timestamp, content)), timestamp }
+        Signed { signature: hex::encode(self.code(&timestamp, content)), timestamp }
     }
 
     /// Whether this was signed with the secret, not long ago.
@@ -102,7 +101,7 @@ impl SimulatorSecret {
         if now.since(moment) > TOLERANCE || moment.since(now) > TOLERANCE {
             return refuse("the timestamp is more than five minutes off");
         }
-        let expected = hex(&self.code(&signed.timestamp, content));
+        let expected = hex::encode(self.code(&signed.timestamp, content));
         if bool::from(expected.as_bytes().ct_eq(signed.signature.as_bytes())) { Ok(()) } else { refuse("the signature does not fit") }
     }
 
@@ -114,13 +113,6 @@ impl SimulatorSecret {
         mac.update(content);
         mac.finalize().into_bytes().to_vec()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A text as a simulated phone posts it.

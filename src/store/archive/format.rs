@@ -1,7 +1,6 @@
 //! How lines are sealed.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -78,7 +77,7 @@ impl Chain {
 
     /// SHA-256 of all lines so far.
     pub(super) fn sha256(&self) -> String {
-        hex(&self.whole.clone().finalize())
+        hex::encode(self.whole.clone().finalize())
     }
 
     /// Bytes of all lines so far.
@@ -96,14 +95,6 @@ impl Chain {
         digest.update(self.last);
         digest.update(inner.as_bytes());
         self.last = digest.finalize().into();
-        hex(self.last.split_at(SUM_DIGITS / 2).0)
+        hex::encode(self.last.split_at(SUM_DIGITS / 2).0)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _infallible = write!(text, "{byte:02x}");
-    }
-    text
 }

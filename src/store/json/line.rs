@@ -4,7 +4,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::sheet::hex;
 use crate::domain::time::Timestamp;
 
 /// How much of a line's end is its checksum: `,"sum":"` 16 digits `"}`.
@@ -62,7 +61,7 @@ pub(super) struct Voucher {
 impl Voucher {
     fn sum(&self, body: &str) -> String {
         let of = format!("{}/{}/", self.store, self.segment);
-        let digits = hex(&Sha256::new().chain_update(of).chain_update(body).finalize());
+        let digits = hex::encode(Sha256::new().chain_update(of).chain_update(body).finalize());
         digits.chars().take(16).collect()
     }
 

@@ -1,6 +1,5 @@
 //! A file of records: a head that says what it is and vouches for it, then a record a line.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -44,7 +43,7 @@ pub(super) fn write(mut head: Head, body: &str) -> StoreResult<String> {
     head.lines = body.lines().count();
     head.sha256 = String::new();
     let unsigned = json(&head)?;
-    head.sha256 = hex(&Sha256::new().chain_update(&unsigned).chain_update("\n").chain_update(body).finalize());
+    head.sha256 = hex::encode(Sha256::new().chain_update(&unsigned).chain_update("\n").chain_update(body).finalize());
     let mut text = json(&head)?;
     text.push('\n');
     text.push_str(body);
@@ -53,16 +52,6 @@ pub(super) fn write(mut head: Head, body: &str) -> StoreResult<String> {
 
 fn json(head: &Head) -> StoreResult<String> {
     serde_json::to_string(head).map_err(|error| StoreError::unavailable("a head could not be written as JSON", error))
-}
-
-/// Hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut digits = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _written = write!(digits, "{byte:02x}");
-    }
-    digits
 }
 
 /// Damage, and the way out of it.
@@ -104,7 +93,7 @@ pub(super) fn check<'a>(path: &Path, text: &'a str, store: &str, of: &FileOf) ->
 
 fn sum(head: &Head, body: &str) -> StoreResult<String> {
     let unsigned = json(&Head { sha256: String::new(), ..head.clone() })?;
-    Ok(hex(&Sha256::new().chain_update(&unsigned).chain_update("\n").chain_update(body).finalize()))
+    Ok(hex::encode(Sha256::new().chain_update(&unsigned).chain_update("\n").chain_update(body).finalize()))
 }
 
 /// Reads a file; `None` when it is not there.
@@ -133,14 +122,14 @@ pub(super) fn sign(value: &impl Serialize) -> StoreResult<String> {
     let written =
         serde_json::to_string(value).map_err(|error| StoreError::unavailable("a document could not be written as JSON", error))?;
     let body = written.strip_suffix('}').unwrap_or(&written);
-    Ok(format!("{body},\"sha256\":\"{}\"}}\n", hex(&Sha256::digest(body.as_bytes()))))
+    Ok(format!("{body},\"sha256\":\"{}\"}}\n", hex::encode(Sha256::digest(body.as_bytes()))))
 }
 
 /// Reads such a document; `None` when it is not there.
 pub(super) fn read_signed<T: serde::de::DeserializeOwned>(path: &Path) -> StoreResult<Option<T>> {
     let Some(text) = read(path)? else { return Ok(None) };
     let whole = text.strip_suffix("\"}\n").and_then(|rest| rest.rsplit_once(",\"sha256\":\""));
-    let Some((body, _sum)) = whole.filter(|(body, sum)| hex(&Sha256::digest(body.as_bytes())) == *sum) else {
+    let Some((body, _sum)) = whole.filter(|(body, sum)| hex::encode(Sha256::digest(body.as_bytes())) == *sum) else {
         return Err(damaged(path, "its checksum does not fit its content"));
     };
     match serde_json::from_str(&format!("{body}}}")) {

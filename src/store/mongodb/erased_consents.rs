@@ -30,7 +30,7 @@ impl MongoStore {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_length| fields.damaged("bytes", "a key has some length"))?;
         mac.update(phone.as_str().as_bytes());
         let hash: [u8; 32] = mac.finalize().into_bytes().into();
-        Ok(Some(super::keeping::hex(&hash)))
+        Ok(Some(hex::encode(hash)))
     }
 
     /// Puts a number's opt-out under its hash; a number that has not opted out leaves nothing. The number's own word is for the caller

@@ -55,7 +55,9 @@ fn sanitised(name: &str, other: char) -> String {
 
 /// Eight characters that differ where names do.
 fn digest(name: &str) -> String {
-    Sha256::digest(name.as_bytes()).iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    let mut digits = hex::encode(Sha256::digest(name.as_bytes()));
+    digits.truncate(8);
+    digits
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ mod shared;
 mod talk;
 mod turns;
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -324,23 +323,9 @@ fn count(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut digits, byte| {
-        // Writing to a String cannot fail.
-        let _written = write!(digits, "{byte:02x}");
-        digits
-    })
-}
-
 /// Hexadecimal digits as bytes.
 fn bytes(kind: &str, digits: &str) -> StoreResult<Vec<u8>> {
-    let wrong = || unfit(kind, "it holds what are no hexadecimal digits");
-    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(wrong());
-    }
-    let pairs = digits.as_bytes().chunks_exact(2);
-    pairs.map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(wrong)).collect()
+    hex::decode(digits).map_err(|_wrong| unfit(kind, "it holds what are no hexadecimal digits"))
 }
 
 /// A record that cannot be kept here, or contradicts another.

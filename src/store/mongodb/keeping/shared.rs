@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
-use super::{Put, bytes, hex, unfit, unwritten};
+use super::{Put, bytes, unfit, unwritten};
 use crate::domain::delivery::DeliveryStatus;
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
@@ -41,7 +41,7 @@ pub(super) fn record(place: Place, collection: &str, document: &Document) -> Sto
         })),
         Place::HashKeys => {
             let key = fields.find_bytes("bytes")?.ok_or_else(|| fields.damaged("bytes", "they are missing"))?;
-            Record::HashKey(Box::new(record::HashKey { name: id()?, bytes: hex(key) }))
+            Record::HashKey(Box::new(record::HashKey { name: id()?, bytes: hex::encode(key) }))
         }
         Place::ErasedConsents => {
             let word = shapes::word_from(collection, document)?;
@@ -62,7 +62,7 @@ pub(super) fn token_record(collection: &str, document: &Document) -> StoreResult
     let hash = fields.find_bytes("hash")?.ok_or_else(|| fields.damaged("hash", "it is missing"))?;
     Ok(Record::Token(Box::new(record::StoredToken {
         id: fields.id("_id", |id: Uuid| id)?,
-        hash: hex(hash),
+        hash: hex::encode(hash),
         kind: fields.text("kind")?.to_owned(),
         scopes: Raw::of(&scopes).map_err(unwritten)?,
         created_at: fields.moment("createdAt")?,

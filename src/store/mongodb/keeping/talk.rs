@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::{Put, bytes, hex, unfit, unwritten};
+use super::{Put, bytes, unfit, unwritten};
 use crate::domain::conversation::Choice;
 use crate::domain::ids::{ConversationId, MessageId, TurnId, UserId};
 use crate::domain::message::{Message, Role};
@@ -208,7 +208,7 @@ pub(super) fn receipt_record(collection: &str, document: &Document) -> StoreResu
         message_id: receipt.message_id,
         turn_id: receipt.turn_id,
         stored_at: fields.moment("storedAt")?,
-        fingerprint: fingerprint.as_deref().map(hex),
+        fingerprint: fingerprint.as_deref().map(hex::encode),
     })))
 }
 

@@ -101,12 +101,7 @@ impl Shape {
                 let Ok(id) = Uuid::from_slice(bytes) else { return Err(misshapen) };
                 write!(out, "\"{id}\"")
             }
-            (Self::Bytes, ValueRef::Blob(bytes)) => {
-                out.push('"');
-                let written = bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"));
-                out.push('"');
-                written
-            }
+            (Self::Bytes, ValueRef::Blob(bytes)) => write!(out, "\"{}\"", hex::encode(bytes)),
             _ => return Err(misshapen),
         };
         if written.is_err() { Err(misshapen) } else { Ok(true) }
@@ -122,7 +117,7 @@ impl Shape {
             Self::Moment => parse(json).map(|moment: Timestamp| Value::Integer(moment.as_millis())),
             Self::Person => parse(json).map(|id: UserId| Value::Blob(id.as_bytes().to_vec())),
             Self::Uuid | Self::Turn | Self::TurnOrZero => parse(json).map(|id: Uuid| Value::Blob(id.as_bytes().to_vec())),
-            Self::Bytes => parse::<String>(json).and_then(|digits| bytes(&digits)).map(Value::Blob),
+            Self::Bytes => parse::<String>(json).and_then(|digits| hex::decode(digits).ok()).map(Value::Blob),
             Self::Json => Some(Value::Text(json.get().to_owned())),
         };
         value.ok_or(Misshapen { field })
@@ -131,18 +126,4 @@ impl Shape {
 
 fn parse<T: DeserializeOwned>(json: &RawValue) -> Option<T> {
     serde_json::from_str(json.get()).ok()
-}
-
-fn bytes(digits: &str) -> Option<Vec<u8>> {
-    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .as_bytes()
-        .chunks_exact(2)
-        .map(|pair| {
-            let pair = std::str::from_utf8(pair).ok()?;
-            u8::from_str_radix(pair, 16).ok().filter(|_byte| !pair.starts_with('+'))
-        })
-        .collect()
 }
