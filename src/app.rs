@@ -30,6 +30,7 @@ use crate::service::erase::Eraser;
 use crate::service::health::Health;
 use crate::service::jobs::Jobs;
 use crate::service::kept::Kept;
+use crate::service::onlookers::Onlookers;
 use crate::service::people::People;
 use crate::service::prompt::PromptTemplate;
 use crate::service::receive::Receiver;
@@ -49,7 +50,7 @@ use crate::toolset::outside::{self, Outside};
 use crate::worker::deliveries::DeliveryWork;
 use crate::worker::schedules::SchedulePoller;
 use crate::worker::turns::TurnWork;
-use crate::worker::{AtDrain, InFlight, Runner, backups, catch_up, erasing, renew, summaries};
+use crate::worker::{AtDrain, InFlight, Runner, backups, catch_up, elsewhere, erasing, renew, summaries};
 
 /// Everything, open.
 pub struct App {
@@ -95,6 +96,8 @@ pub struct App {
     turns: Runner<TurnWork>,
     deliveries: Runner<DeliveryWork>,
     schedules: SchedulePoller,
+    onlookers: Arc<Onlookers>,
+    wakes: Wakes,
     catch_up: Arc<CatchUp>,
     summariser: Arc<Summariser>,
 }
@@ -139,7 +142,9 @@ impl App {
         }
         let owner = lifecycle::this_process(&clock);
         let in_flight = Arc::new(InFlight::default());
-        let (watch, wake, wake_deliveries) = (Arc::new(Watch::default()), Arc::new(Wake::default()), Arc::new(Wake::default()));
+        let onlookers = Arc::new(Onlookers::default());
+        let watch = Arc::new(Watch::new(Arc::clone(&onlookers)));
+        let (wake, wake_deliveries) = (Arc::new(Wake::default()), Arc::new(Wake::default()));
         let health = Arc::new(Health::new(Arc::clone(&store), clock.clone()));
         let effective = {
             let models = Arc::clone(&models);
@@ -203,7 +208,9 @@ impl App {
                 poll,
                 AtDrain::FinishDue,
             ),
-            schedules: SchedulePoller { remind: Arc::clone(&remind), wake: wakes.schedules, clock: clock.clone(), poll },
+            schedules: SchedulePoller { remind: Arc::clone(&remind), wake: Arc::clone(&wakes.schedules), clock: clock.clone(), poll },
+            onlookers,
+            wakes,
             remind,
             catch_up: Arc::new(CatchUp::new(Arc::clone(&store), clock.clone(), Arc::clone(&receiver))),
             summariser,
@@ -238,6 +245,7 @@ impl App {
         let summaries = tokio::spawn(summaries::run(Arc::clone(&self.summariser), stop.drain.clone()));
         let backups = self.backups().map(|backups| tokio::spawn(backups::run(backups, stop.drain.clone())));
         let erasing = tokio::spawn(erasing::run(Eraser::new(Arc::clone(&self.store)), stop.drain.clone()));
+        let hearing = tokio::spawn(elsewhere::run(self.hearers(), stop.drain.clone()));
         // Deliveries drain when the turns have: a reply that was still made is still sent.
         let turns_ended = CancellationToken::new();
         let turns = async {
@@ -248,7 +256,7 @@ impl App {
         if let Some(catch_up) = catch_up {
             let _ended = catch_up.await;
         }
-        let _ended = tokio::join!(summaries, erasing);
+        let _ended = tokio::join!(summaries, erasing, hearing);
         if let Some(backups) = backups {
             let _ended = backups.await;
         }
@@ -312,6 +320,17 @@ impl App {
             stop,
         };
         Ok(HttpState::new(parts)?)
+    }
+
+    /// Those here who hear of what other processes do.
+    fn hearers(&self) -> elsewhere::Hearers {
+        elsewhere::Hearers {
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            onlookers: Arc::clone(&self.onlookers),
+            turns: Arc::clone(&self.wakes.turns),
+            deliveries: Arc::clone(&self.wakes.deliveries),
+        }
     }
 
     /// The archives that are written by themselves, where the settings ask for them.

@@ -17,6 +17,7 @@ mod fixed_answers;
 pub mod health;
 pub mod jobs;
 pub mod kept;
+pub mod onlookers;
 mod outgoing;
 pub mod people;
 pub mod plan_files;

@@ -1,5 +1,6 @@
 //! People, as the host and they themselves see them.
 
+use super::onlookers::Onlooker;
 use super::watch::Watch;
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
@@ -124,7 +125,7 @@ pub struct Live {
     store: SharedStore,
     user_id: UserId,
     after: i64,
-    changed: std::sync::Arc<tokio::sync::Notify>,
+    onlooker: Onlooker,
 }
 
 impl Live {
@@ -133,20 +134,21 @@ impl Live {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn open(store: SharedStore, watch: &Watch, user_id: UserId, after: Option<i64>) -> StoreResult<Self> {
-        let changed = watch.person(user_id);
+        let onlooker = watch.person(user_id);
         let latest = store.latest_event(user_id).await?;
         // An id from the future (another store's) would wait for ever: it counts as "now".
         let after = after.map_or(latest, |after| after.clamp(0, latest));
-        Ok(Self { store, user_id, after, changed })
+        Ok(Self { store, user_id, after, onlooker })
     }
 
-    /// The next finished turns; waits until there are some. Turns done by other processes are seen within a second.
+    /// The next finished turns; waits until there are some. Turns done by other processes are seen at once where the store tells its
+    /// news, within a second where it does not.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]; asking again later is fine.
     pub async fn next(&mut self) -> StoreResult<Vec<crate::domain::turn::FinishedTurn>> {
         loop {
-            let changed = std::sync::Arc::clone(&self.changed);
+            let changed = std::sync::Arc::clone(&self.onlooker.changed);
             let notified = changed.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
@@ -155,7 +157,7 @@ impl Live {
                 self.after = last.event;
                 return Ok(turns);
             }
-            let _woken_or_time_to_look = tokio::time::timeout(super::watch::LOOK_AGAIN, notified).await;
+            let _woken_or_time_to_look = tokio::time::timeout(self.onlooker.look_again(), notified).await;
         }
     }
 }

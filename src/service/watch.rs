@@ -1,7 +1,8 @@
 //! Looking on: at one turn as it is answered, and at one person's finished turns.
 //!
 //! What is seen here is never the truth, only a quicker view of it: the store is asked at once where this process did not do the
-//! work itself, and every [`LOOK_AGAIN`] in any case, because another process may have done it.
+//! work itself, and now and then in any case ([`LOOK_AGAIN`], [`Pace`](super::onlookers::Pace)), because another process may have
+//! done it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,11 +11,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::onlookers::{Onlooker, Onlookers};
 use crate::domain::ids::{TurnId, UserId};
 use crate::domain::turn::{TurnEnd, TurnState};
 use crate::store::{SharedStore, StoreResult};
 
-/// How often the store is asked about work that another process may be doing.
+/// How often the store is asked about a turn that this process shows, or does not yet know another to answer.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What somebody who follows a turn sees next.
@@ -60,7 +62,7 @@ impl ToolState {
 #[derive(Default)]
 pub struct Watch {
     turns: Mutex<HashMap<TurnId, Weak<Progress>>>,
-    people: Mutex<HashMap<UserId, Weak<Notify>>>,
+    onlookers: Arc<Onlookers>,
 }
 
 /// One turn's answer as far as it has come.
@@ -86,6 +88,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Watch {
+    /// With those who look on at people.
+    #[must_use]
+    pub fn new(onlookers: Arc<Onlookers>) -> Self {
+        Self { turns: Mutex::default(), onlookers }
+    }
+
     fn progress(&self, turn_id: TurnId) -> Arc<Progress> {
         let mut turns = lock(&self.turns);
         if let Some(progress) = turns.get(&turn_id).and_then(Weak::upgrade) {
@@ -103,7 +111,8 @@ impl Watch {
     /// Begins to look on. To miss nothing, begin before the turn is stored.
     #[must_use]
     pub fn follow(&self, turn_id: TurnId) -> Follower {
-        Follower { progress: self.progress(turn_id), seen: 0, tools_seen: 0, attempt: None, next_look: None }
+        let (progress, onlookers) = (self.progress(turn_id), Arc::clone(&self.onlookers));
+        Follower { progress, onlookers, onlooker: None, seen: 0, tools_seen: 0, attempt: None, next_look: None }
     }
 
     /// Begins to show an attempt at a turn.
@@ -122,22 +131,13 @@ impl Watch {
 
     /// Wakes whoever looks at that person's finished turns.
     pub fn person_changed(&self, user_id: UserId) {
-        if let Some(notify) = lock(&self.people).get(&user_id).and_then(Weak::upgrade) {
-            notify.notify_waiters();
-        }
+        self.onlookers.person_changed(user_id);
     }
 
-    /// Something to wait on for [`Watch::person_changed`].
+    /// Begins to look on at a person's turns.
     #[must_use]
-    pub fn person(&self, user_id: UserId) -> Arc<Notify> {
-        let mut people = lock(&self.people);
-        if let Some(notify) = people.get(&user_id).and_then(Weak::upgrade) {
-            return notify;
-        }
-        people.retain(|_, weak| weak.strong_count() > 0);
-        let notify = Arc::new(Notify::new());
-        people.insert(user_id, Arc::downgrade(&notify));
-        notify
+    pub fn person(&self, user_id: UserId) -> Onlooker {
+        self.onlookers.join(user_id)
     }
 }
 
@@ -172,6 +172,9 @@ impl Show {
 /// Looks on at one turn.
 pub struct Follower {
     progress: Arc<Progress>,
+    onlookers: Arc<Onlookers>,
+    /// Where another process seems to answer the turn.
+    onlooker: Option<Onlooker>,
     /// Bytes of the text that were already handed out.
     seen: usize,
     /// Of what tools did, how much was handed out.
@@ -193,21 +196,60 @@ impl Follower {
     pub async fn next(&mut self, store: &SharedStore, user_id: UserId, turn_id: TurnId) -> StoreResult<TurnEvent> {
         loop {
             let progress = Arc::clone(&self.progress);
-            let changed = progress.changed.notified();
-            tokio::pin!(changed);
+            let shown = progress.changed.notified();
+            let elsewhere = self.onlooker.as_ref().map(|onlooker| Arc::clone(&onlooker.changed));
+            let heard = elsewhere.as_ref().map(|elsewhere| elsewhere.notified());
+            tokio::pin!(shown);
+            let mut heard = std::pin::pin!(heard);
             // Registered before looking, so that nothing falls between.
-            changed.as_mut().enable();
+            shown.as_mut().enable();
+            if let Some(heard) = heard.as_mut().as_pin_mut() {
+                heard.enable();
+            }
             if let Some(event) = self.look() {
                 return Ok(event);
             }
-            let next_look = *self.next_look.get_or_insert_with(|| Instant::now() + LOOK_AGAIN);
-            if tokio::time::timeout_at(next_look, changed).await.is_err() {
-                self.next_look = None;
+            let mut next_look = *self.next_look.get_or_insert_with(|| Instant::now() + LOOK_AGAIN);
+            if next_look <= Instant::now() {
+                if self.begins_to_hear(user_id) {
+                    continue;
+                }
+                next_look = Instant::now() + self.pause();
+                self.next_look = Some(next_look);
                 if let Some(event) = self.ask(store, user_id, turn_id).await? {
                     return Ok(event);
                 }
             }
+            let heard = async {
+                match heard.as_mut().as_pin_mut() {
+                    Some(heard) => heard.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = shown => {}
+                () = heard => self.next_look = Some(Instant::now()),
+                () = tokio::time::sleep_until(next_look) => {}
+            }
         }
+    }
+
+    /// Of a turn that nothing was shown of here, another process's news count from now on. False where they did already, or never will.
+    fn begins_to_hear(&mut self, user_id: UserId) -> bool {
+        let begins = self.onlooker.is_none() && !self.is_shown_here();
+        if begins {
+            self.onlooker = Some(self.onlookers.join(user_id));
+        }
+        begins
+    }
+
+    fn is_shown_here(&self) -> bool {
+        lock(&self.progress.state).attempt > 0
+    }
+
+    /// Until the store is asked again. Of a turn that this process shows no news are waited for: they may come between two calls.
+    fn pause(&self) -> Duration {
+        self.onlooker.as_ref().filter(|_onlooker| !self.is_shown_here()).map_or(LOOK_AGAIN, Onlooker::look_again)
     }
 
     /// Asks the store whether the turn is over: for a turn that may have ended before anybody looked on.

@@ -15,6 +15,7 @@
 pub mod archive;
 mod conversations;
 mod cursor;
+mod elsewhere;
 mod graph;
 pub(crate) mod graph_document;
 mod holds;
@@ -45,6 +46,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use conversations::{Conversations, MessageFilter};
+pub use elsewhere::{Elsewhere, News, NewsStream};
 pub use graph::{
     DanglingRelation, Deleted, Graph, GraphFound, GraphPart, GraphRead, GraphSearch, GraphStats, Imported, MissingName, NamedObservation,
     Neighbourhood, Opened, Recollection, RelationsWritten, Subgraph, Written,
@@ -312,7 +314,24 @@ macro_rules! store_of {
     };
 }
 
-store_of!(Inbox, Turns, Outbox, People, Conversations, Jobs, Schedules, Todos, Tokens, Graph, Summaries, Steps, Upkeep, Keeping, Merging);
+store_of!(
+    Inbox,
+    Turns,
+    Outbox,
+    People,
+    Conversations,
+    Jobs,
+    Schedules,
+    Todos,
+    Tokens,
+    Graph,
+    Summaries,
+    Steps,
+    Upkeep,
+    Keeping,
+    Merging,
+    Elsewhere
+);
 
 /// A store that is open.
 pub type SharedStore = Arc<dyn Store>;

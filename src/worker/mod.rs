@@ -6,6 +6,7 @@
 pub mod backups;
 pub mod catch_up;
 pub mod deliveries;
+pub mod elsewhere;
 pub mod erasing;
 pub mod renew;
 pub mod schedules;

@@ -9,7 +9,8 @@ use super::checkpoint::Why;
 use super::pen::applied;
 use super::steps::die_after;
 use super::*;
-use crate::config::sections::{Backend, Json, MongoDb, Sqlite};
+use crate::config::Config;
+use crate::config::sections::Backend;
 use crate::domain::graph::{GraphLimits, NewEntity};
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
@@ -23,21 +24,7 @@ const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
 const SECRET: &[u8] = b"qzxjvkwq";
 
 fn storage(folder: &Path) -> Storage {
-    Storage {
-        backend: Backend::Json,
-        path: folder.to_owned(),
-        sqlite: Sqlite { readers: 1, cache_mib: 1 },
-        json: Json { path: String::new() },
-        mongodb: MongoDb {
-            uri: String::new().into(),
-            database: String::new(),
-            memory_collection: String::new(),
-            todo_collection: String::new(),
-            collection_prefix: String::new(),
-            timeout_seconds: 5,
-            connections: 1,
-        },
-    }
+    Storage { backend: Backend::Json, path: folder.to_owned(), ..Config::from_toml("").unwrap().storage }
 }
 
 fn clock() -> Clock {

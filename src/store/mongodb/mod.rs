@@ -49,6 +49,7 @@ mod left_over;
 mod lists;
 mod merge;
 mod names;
+mod news;
 mod open;
 mod outbox;
 mod people;

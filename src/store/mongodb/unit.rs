@@ -16,6 +16,7 @@ use super::fault::{self, Wrote};
 use super::fields::{object_id, to_bson};
 use super::head::{Head, Pending};
 use super::names::Place;
+use super::news;
 use super::staged::{IN_HEAD, Writes, binary};
 use super::state::{Draft, State};
 use crate::domain::ids::UserId;
@@ -28,6 +29,9 @@ const ATTEMPTS: u32 = 40;
 
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
+
+/// How often a head is written whose way to the server breaks, while the way back does not: then whoever waits is told.
+const WRITES: u32 = 3;
 
 /// How long a receipt stays in a head after it was stored where it stays.
 const RECEIPTS: Duration = Duration::from_mins(2);
@@ -273,25 +277,13 @@ impl MongoStore {
             return Err(StoreError::Unavailable { reason, source: None });
         }
         let (version, unit) = (base.map_or(1, |base| base.version + 1).max(draft.least_version), self.clock.uuid());
+        let told = news::of_unit(base.map(|base| &base.state), &draft.state, draft.now);
         let (head, is_large) = self.staged(base, draft, version, unit).await?;
-        let document = head.document()?;
-        let collection = self.collection(Place::Heads);
-        let wrote = match base {
-            None => fault::wrote(collection.insert_one(document).await.map(|_inserted| true)),
-            Some(base) => {
-                let was = doc! { "_id": object_id(user_id), "version": base.version, "unit": base.unit.to_string() };
-                fault::wrote(collection.replace_one(was, document).await.map(|replaced| replaced.matched_count > 0))
-            }
-        };
-        let happened = match wrote {
-            Wrote::Done => true,
-            Wrote::Refused => false,
-            // The answer did not come, or another try of the driver's met the first: the head says whose unit is there.
-            Wrote::Unknown(error) => match self.load(user_id).await {
-                Ok(found) => found.is_some_and(|found| found.unit == unit),
-                Err(_gone) => return Err(fault::unknown(error)),
-            },
-        };
+        let mut document = head.document()?;
+        if !told.is_empty() {
+            document.insert(news::FIELD, told);
+        }
+        let happened = self.write_head(base, user_id, &document, unit).await?;
         if !happened {
             self.heads.forget(user_id);
             self.forget_parts(&head.pending.parts).await;
@@ -308,6 +300,41 @@ impl MongoStore {
             }
         }
         Ok(Commit::Done)
+    }
+
+    /// Writes a head in place of that from which it was made. False when another unit's is there.
+    async fn write_head(&self, base: Option<&Head>, user_id: UserId, document: &Document, unit: uuid::Uuid) -> StoreResult<bool> {
+        let collection = self.collection(Place::Heads);
+        let mut made = 0;
+        loop {
+            made += 1;
+            let wrote = match base {
+                None => fault::wrote(collection.insert_one(document).await.map(|_inserted| true)),
+                Some(base) => {
+                    let was = doc! { "_id": object_id(user_id), "version": base.version, "unit": base.unit.to_string() };
+                    fault::wrote(collection.replace_one(was, document).await.map(|replaced| replaced.matched_count > 0))
+                }
+            };
+            let error = match wrote {
+                Wrote::Done => return Ok(true),
+                Wrote::Refused if made == 1 => return Ok(false),
+                // What refuses may be the try before, which arrived late.
+                Wrote::Refused => None,
+                Wrote::Unknown(error) => Some(error),
+            };
+            // The answer did not come: the head says whose unit is there.
+            match (self.load(user_id).await, error) {
+                (Ok(Some(found)), _) if found.unit == unit => return Ok(true),
+                (Ok(found), Some(error)) if found.as_ref().map(|found| found.unit) == base.map(|base| base.unit) => {
+                    if made == WRITES {
+                        return Err(fault::unknown(error));
+                    }
+                }
+                (Ok(_others), _) => return Ok(false),
+                (Err(gone), None) => return Err(fault::unknown_behind(gone)),
+                (Err(_gone), Some(error)) => return Err(fault::unknown(error)),
+            }
+        }
     }
 
     /// The head as it will be; what is too large for it is written as parts first.

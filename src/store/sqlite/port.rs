@@ -20,8 +20,8 @@ use crate::domain::turn::{FinishedTurn, LeasedTurn, TurnLease, TurnRecord};
 use crate::domain::user::{PreferenceChange, User};
 use crate::store::{
     Accepted, Action, BalanceRules, CompletedTurn, Consent, Conversations, DailyLimits, DeliveryLease, DeliveryOutcome, Door, Effect,
-    HeldLease, Inbox, JobFilter, Jobs, KnownToken, Leased, LeasedDelivery, MessageFilter, NewAccount, NewInbound, Outbox, Owner, Page,
-    PageRequest, People, Receipt, Recent, Reservation, StatusRecorded, StoreError, StoreFigures, StoreResult, Tokens, TurnOutcome,
+    Elsewhere, HeldLease, Inbox, JobFilter, Jobs, KnownToken, Leased, LeasedDelivery, MessageFilter, NewAccount, NewInbound, Outbox, Owner,
+    Page, PageRequest, People, Receipt, Recent, Reservation, StatusRecorded, StoreError, StoreFigures, StoreResult, Tokens, TurnOutcome,
     TurnRelease, Turns, Upkeep,
 };
 
@@ -225,6 +225,9 @@ impl Tokens for SqliteStore {
         self.write(Urgency::Other, move |unit| tokens::revoke(unit, id)).await
     }
 }
+
+/// Files tell nobody that they were written to: what other processes do is asked for.
+impl Elsewhere for SqliteStore {}
 
 #[async_trait]
 impl Upkeep for SqliteStore {

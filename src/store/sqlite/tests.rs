@@ -5,7 +5,8 @@ use std::sync::mpsc;
 
 use super::ticket::Ticket;
 use super::*;
-use crate::config::sections::{Backend, Json, MongoDb, Sqlite, Storage};
+use crate::config::Config;
+use crate::config::sections::Storage;
 use crate::domain::message::CallerMetadata;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
@@ -20,21 +21,7 @@ const NOON: Timestamp = Timestamp::from_millis(1_795_348_800_000);
 const BRIEF: Duration = Duration::from_millis(20);
 
 fn opened(folder: &tempfile::TempDir) -> SqliteStore {
-    let storage = Storage {
-        backend: Backend::Sqlite,
-        path: folder.path().to_owned(),
-        sqlite: Sqlite { readers: 1, cache_mib: 1 },
-        json: Json { path: String::new() },
-        mongodb: MongoDb {
-            uri: String::new().into(),
-            database: String::new(),
-            memory_collection: String::new(),
-            todo_collection: String::new(),
-            collection_prefix: String::new(),
-            timeout_seconds: 5,
-            connections: 8,
-        },
-    };
+    let storage = Storage { path: folder.path().to_owned(), ..Config::from_toml("").unwrap().storage };
     SqliteStore::open(&storage, Clock::set_to(NOON), Purpose::Use).unwrap()
 }
 

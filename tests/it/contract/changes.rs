@@ -1,15 +1,14 @@
 //! Changes that a person makes by a word: in the step that stores it, once, and told as they went.
 
-use scrubjay::domain::graph::{GraphLimits, NewEntity};
 use scrubjay::domain::ids::UserId;
-use scrubjay::domain::schedule::{Mode, When, Zone};
 use scrubjay::domain::todo::{Todo, TodoId};
 use scrubjay::domain::turn::TurnEnd;
 use scrubjay::store::{
-    Accepted, Action, Change, Effect, FixedAnswer, NewInbound, NewSchedule, NewTodo, PageRequest, Receipt, ScheduleFilter, TodoFilter,
+    Accepted, Action, Change, Effect, FixedAnswer, NewInbound, NewTodo, PageRequest, Receipt, ScheduleFilter, TodoFilter,
 };
 
 use super::fixture::{ANN, BOB, Fixture};
+use super::graph;
 
 /// A word that is answered "done", or "otherwise" where there was nothing to change.
 fn word(f: &Fixture, from: &str, change: Change) -> NewInbound {
@@ -92,18 +91,8 @@ pub(super) async fn a_fact_is_forgotten_by_a_number_that_never_means_another(f: 
     let ann = f.texted(ANN, "hello").await;
     let bob = f.texted(BOB, "hello").await;
     f.drain().await;
-    let limits = GraphLimits {
-        name_characters: 256,
-        observation_characters: 4_000,
-        items: 1_000,
-        entities: 1_000,
-        observations: 1_000,
-        relations: 1_000,
-    };
     let learn = async |user: UserId, texts: &[&str]| {
-        let observations = texts.iter().map(|text| (*text).to_owned()).collect();
-        let entity = NewEntity { name: "sister".to_owned(), entity_type: String::new(), observations };
-        f.store.create_entities(user, vec![entity], None, limits).await.unwrap();
+        graph::create(&f.store, user, &[graph::new("sister", "", texts)]).await;
         f.store.list_facts(user, PageRequest::first(10)).await.unwrap().items
     };
     let facts = learn(ann.user_id, &["lives in Oslo", "likes tea"]).await;
@@ -131,18 +120,7 @@ pub(super) async fn a_fact_is_forgotten_by_a_number_that_never_means_another(f: 
 }
 
 pub(super) async fn a_schedule_is_made_and_removed_with_its_word(f: Fixture) {
-    let next_run = f.clock.now().after(std::time::Duration::from_mins(20));
-    let new = NewSchedule {
-        name: "stretch".to_owned(),
-        message: "stretch".to_owned(),
-        mode: Mode::Remind,
-        when: When::Once(next_run),
-        zone: Zone::utc(),
-        anchor: f.clock.now(),
-        next_run,
-        conversation_id: None,
-        same_within: std::time::Duration::ZERO,
-    };
+    let new = super::schedules::new("stretch", 20);
     let add = || Change::AddSchedule { new: Box::new(new.clone()), limit: 1 };
     let first = word(&f, ANN, add());
     let of = f.stored(first.clone()).await;

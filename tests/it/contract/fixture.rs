@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use scrubjay::clock::Clock;
-use scrubjay::config::sections::{Backend, Json, MongoDb, Sqlite, Storage};
+use scrubjay::config::Config;
+use scrubjay::config::sections::{Backend, MongoDb, Sqlite, Storage};
 use scrubjay::domain::delivery::ReplyRoute;
 use scrubjay::domain::endpoint::Endpoint;
 use scrubjay::domain::ids::{ConversationId, MessageId, UserId};
@@ -141,9 +142,14 @@ impl Fixture {
         scrubjay::store::open(&self.settings, self.clock.clone()).unwrap()
     }
 
+    /// Whether it lies in MongoDB.
+    pub(super) fn is_mongodb(&self) -> bool {
+        self.backend == "mongodb"
+    }
+
     /// How often something random is done: on a server that takes its time less often.
     pub(super) fn times(&self, often: u32) -> u32 {
-        if self.backend == "mongodb" { often.div_ceil(4) } else { often }
+        if self.is_mongodb() { often.div_ceil(4) } else { often }
     }
 
     pub(crate) fn advance(&self, millis: u64) {
@@ -328,19 +334,12 @@ pub(crate) fn settings(backend: &str, folder: &std::path::Path) -> Storage {
         "mongodb" => Backend::MongoDb,
         other => panic!("no settings for {other}"),
     };
+    let Storage { sqlite, json, mongodb, .. } = Config::from_toml("").unwrap().storage;
     Storage {
         backend,
         path: folder.join("data"),
-        sqlite: Sqlite { readers: 2, cache_mib: 1 },
-        json: Json { path: String::new() },
-        mongodb: MongoDb {
-            uri: String::new().into(),
-            database: String::new(),
-            memory_collection: "mcp_memory".to_owned(),
-            todo_collection: "mcp_todoodles".to_owned(),
-            collection_prefix: "scrubjay_".to_owned(),
-            timeout_seconds: 30,
-            connections: 8,
-        },
+        sqlite: Sqlite { cache_mib: 1, ..sqlite },
+        json,
+        mongodb: MongoDb { timeout_seconds: 30, connections: 8, ..mongodb },
     }
 }

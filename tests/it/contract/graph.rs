@@ -7,7 +7,7 @@ use scrubjay::store::{GraphFound, GraphRead, GraphSearch, NamedObservation, Page
 use super::fixture::{ANN, BOB, Fixture, NOON};
 
 /// Limits that no case but that of the limits meets.
-pub(super) const LIMITS: GraphLimits = GraphLimits {
+pub(crate) const LIMITS: GraphLimits = GraphLimits {
     name_characters: 256,
     observation_characters: 4_000,
     items: 1_000,
@@ -19,12 +19,12 @@ pub(super) const LIMITS: GraphLimits = GraphLimits {
 /// More bytes than any case takes.
 pub(super) const PLENTY: usize = 10_000_000;
 
-pub(super) fn new(name: &str, entity_type: &str, observations: &[&str]) -> NewEntity {
+pub(crate) fn new(name: &str, entity_type: &str, observations: &[&str]) -> NewEntity {
     let observations = observations.iter().map(|text| (*text).to_owned()).collect();
     NewEntity { name: name.to_owned(), entity_type: entity_type.to_owned(), observations }
 }
 
-pub(super) fn relation(from: &str, relation_type: &str, to: &str) -> Relation {
+pub(crate) fn relation(from: &str, relation_type: &str, to: &str) -> Relation {
     Relation { from: from.to_owned(), to: to.to_owned(), relation_type: relation_type.to_owned() }
 }
 

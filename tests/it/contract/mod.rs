@@ -12,11 +12,12 @@ mod contents;
 mod conversations;
 mod credits;
 mod deliveries;
+pub(crate) mod elsewhere;
 mod erasing;
 pub(crate) mod fixture;
 mod forgotten;
 mod gathering;
-mod graph;
+pub(crate) mod graph;
 mod graph_bounds;
 mod graph_model;
 mod interleavings;
@@ -29,7 +30,7 @@ mod listings;
 mod merging;
 mod pairs;
 mod quota_races;
-mod schedules;
+pub(crate) mod schedules;
 mod sqlite_file;
 mod steps;
 mod summaries;
@@ -85,6 +86,9 @@ contract! {
     archives {
         an_archive_fits_together_and_is_byte_equal_when_written_from_where_it_was_restored,
         a_store_in_use_is_whole,
+    }
+    elsewhere {
+        what_ends_in_another_process_is_seen_here,
     }
     erasing {
         whoever_is_erased_is_nobody_at_once_and_gone_bit_by_bit,

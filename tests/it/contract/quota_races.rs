@@ -1,16 +1,15 @@
 //! Sixteen writers through two opened stores, and room for one: exactly one gets it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use scrubjay::domain::graph::GraphLimits;
-use scrubjay::domain::schedule::{Mode, When, Zone};
-use scrubjay::store::{NewSchedule, NewTodo, ScheduleFilter, SharedStore, StoreError, StoreResult};
+use scrubjay::store::{NewTodo, ScheduleFilter, SharedStore, StoreError, StoreResult};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::fixture::{ANN, Fixture, NOON};
+use super::fixture::{ANN, Fixture};
 use super::graph::{LIMITS, more, new, relation};
+use super::schedules;
 
 /// Writers at the same time.
 const WRITERS: usize = 16;
@@ -90,23 +89,9 @@ pub(super) async fn one_of_sixteen_gets_the_last_item(f: Fixture) {
 
 pub(super) async fn one_of_sixteen_gets_the_last_schedule(f: Fixture) {
     let user = f.texted(ANN, "x").await.user_id;
-    let plan = |text: String| {
-        let at = NOON.after(Duration::from_mins(10));
-        NewSchedule {
-            name: text.clone(),
-            message: text,
-            mode: Mode::Remind,
-            when: When::Once(at),
-            zone: Zone::utc(),
-            anchor: NOON,
-            next_run: at,
-            conversation_id: None,
-            same_within: Duration::ZERO,
-        }
-    };
     for number in 1..LIMIT {
-        f.store.add_schedule(user, plan(format!("there {number}")), 10).await.unwrap();
+        f.store.add_schedule(user, schedules::new(&format!("there {number}"), 10), 10).await.unwrap();
     }
-    race(&f, |store, number| async move { store.add_schedule(user, plan(format!("writer {number}")), 10).await }).await;
+    race(&f, |store, number| async move { store.add_schedule(user, schedules::new(&format!("writer {number}"), 10), 10).await }).await;
     assert_eq!(f.store.list_schedules(user, ScheduleFilter::All).await.unwrap().len(), 10);
 }

@@ -24,7 +24,7 @@ fn zone(name: &str) -> Zone {
 }
 
 /// A reminder at noon and so many minutes.
-pub(super) fn new(message: &str, minutes: u32) -> NewSchedule {
+pub(crate) fn new(message: &str, minutes: u32) -> NewSchedule {
     let at = NOON.after(MINUTE * minutes);
     NewSchedule {
         name: message.to_owned(),

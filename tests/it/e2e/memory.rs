@@ -4,25 +4,16 @@ use std::time::Duration;
 
 use scrubjay::clock::Clock;
 use scrubjay::config::Config;
-use scrubjay::domain::graph::{GraphLimits, NewEntity, Relation};
 use scrubjay::domain::ids::UserId;
 use scrubjay::domain::phone::PhoneNumber;
 use scrubjay::store::{PageRequest, SharedStore, TodoFilter};
 
 use super::{SOON, Stage, number};
+use crate::contract::graph;
 use crate::support::chance::Chance;
 use crate::support::eventually;
 use crate::support::process::Product;
 use crate::support::twilio::{Text, Twilio};
-
-const LIMITS: GraphLimits = GraphLimits {
-    name_characters: 256,
-    observation_characters: 4_000,
-    items: 1_000,
-    entities: 1_000,
-    observations: 1_000,
-    relations: 1_000,
-};
 
 /// The program's store, as another process opens it.
 pub(super) fn open(stage: &Stage) -> SharedStore {
@@ -36,14 +27,11 @@ pub(super) async fn person(store: &SharedStore, number: &str) -> UserId {
 }
 
 pub(super) async fn remember(store: &SharedStore, user: UserId, name: &str, observations: &[&str]) {
-    let observations = observations.iter().map(|text| (*text).to_owned()).collect();
-    let entity = NewEntity { name: name.to_owned(), entity_type: "person".to_owned(), observations };
-    store.create_entities(user, vec![entity], None, LIMITS).await.unwrap();
+    store.create_entities(user, vec![graph::new(name, "person", observations)], None, graph::LIMITS).await.unwrap();
 }
 
 pub(super) async fn relate(store: &SharedStore, user: UserId, from: &str, relation_type: &str, to: &str) {
-    let relation = Relation { from: from.to_owned(), to: to.to_owned(), relation_type: relation_type.to_owned() };
-    store.create_relations(user, vec![relation], LIMITS).await.unwrap();
+    store.create_relations(user, vec![graph::relation(from, relation_type, to)], graph::LIMITS).await.unwrap();
 }
 
 /// Texts, and waits for the one answer.

@@ -8,21 +8,11 @@ use scrubjay::store::{MergeLimits, PageRequest, StoreError};
 use super::{open, pymongo};
 use crate::cli::offline_settings;
 use crate::contract::fixture::{ANN, BOB, Fixture, phone};
+use crate::contract::graph::LIMITS;
 use crate::support::home::Home;
 use crate::support::mongo::Database;
 
-const PLENTY: MergeLimits = MergeLimits {
-    graph: scrubjay::domain::graph::GraphLimits {
-        name_characters: 256,
-        observation_characters: 4_000,
-        items: 1_000,
-        entities: 1_000,
-        observations: 1_000,
-        relations: 1_000,
-    },
-    todos: 1_000,
-    schedules: 1_000,
-};
+const PLENTY: MergeLimits = MergeLimits { graph: LIMITS, todos: 1_000, schedules: 1_000 };
 
 fn findings(report: &serde_json::Value, part: &str) -> Vec<String> {
     let all = report["findings"].as_array().unwrap().iter();

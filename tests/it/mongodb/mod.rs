@@ -3,6 +3,7 @@
 mod archives;
 mod librechat;
 mod merging;
+mod news;
 mod opening;
 mod servers;
 mod takeover;

@@ -1,12 +1,12 @@
 //! The kinds of servers that there are: each keeps the contract.
 
 use mongodb::bson::{DateTime, Document, doc};
-use scrubjay::domain::schedule::{Mode, When, Zone};
-use scrubjay::store::{Accepted, NewSchedule, StoreError};
+use scrubjay::store::{Accepted, StoreError};
 
 use super::open;
 use crate::contract::CASES;
-use crate::contract::fixture::{ANN, Fixture, NOON};
+use crate::contract::fixture::{ANN, Fixture};
+use crate::contract::schedules::new;
 use crate::support::knobs::knob;
 use crate::support::mongo::{Database, Kind, Server};
 
@@ -59,7 +59,15 @@ fn keeps_the_contract(server: &Server) {
 
 #[test]
 fn one_that_is_no_replica_set_keeps_the_contract() {
-    keeps_the_contract(&Server::start(Kind { standalone: true, ..Kind::default() }));
+    let server = Server::start(Kind { standalone: true, ..Kind::default() });
+    keeps_the_contract(&server);
+    // It has no change streams, and says so: what other processes do is asked for.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let f = Fixture::on(Database::at(server.uri()));
+        assert!(f.store.news().await.unwrap().is_none());
+        crate::contract::elsewhere::what_ends_in_another_process_is_seen_here(f).await;
+    });
 }
 
 #[test]
@@ -107,19 +115,7 @@ async fn what_was_left_staged_is_applied_by_whoever_looks_for_work() {
     let fails = doc! { "failCommands": ["bulkWrite"], "errorCode": 96 };
     let armed = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": fails };
     database.client().database("admin").run_command(armed).await.unwrap();
-    let at = NOON.after(std::time::Duration::from_mins(1));
-    let tea = NewSchedule {
-        name: "tea".to_owned(),
-        message: "drink tea".to_owned(),
-        mode: Mode::Remind,
-        when: When::Once(at),
-        zone: Zone::utc(),
-        anchor: NOON,
-        next_run: at,
-        conversation_id: None,
-        same_within: std::time::Duration::ZERO,
-    };
-    f.store.add_schedule(ann, tea, 50).await.unwrap();
+    f.store.add_schedule(ann, new("drink tea", 1), 50).await.unwrap();
     assert_eq!(schedules.count_documents(doc! {}).await.unwrap(), 0, "it is committed and not applied");
     let disarmed = doc! { "configureFailPoint": "failCommand", "mode": "off" };
     database.client().database("admin").run_command(disarmed).await.unwrap();

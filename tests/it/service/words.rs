@@ -1,9 +1,9 @@
 //! The words about what is kept of a person, by text.
 
-use scrubjay::domain::graph::{NewEntity, Relation};
 use scrubjay::service::people::UserName;
 
 use super::bench::{ADA, BEA, bench, number};
+use crate::contract::graph::{new, relation};
 
 #[tokio::test]
 async fn a_list_is_kept_by_text() {
@@ -76,20 +76,14 @@ async fn what_has_no_number_is_shown_and_forgotten_by_its_name() {
     let say = async |text: &str| bench.exchange(ADA, text).await.join("|");
     assert_eq!(say("/memory").await, "Nothing is remembered about you yet.");
     let ada = bench.app.people.get(&UserName::Phone(number(ADA))).await.unwrap().id;
-    let new = |name: &str, observations: &[&str]| NewEntity {
-        name: name.to_owned(),
-        entity_type: "thing".to_owned(),
-        observations: observations.iter().map(|text| (*text).to_owned()).collect(),
-    };
-    let link = |from: &str, to: &str| Relation { from: from.to_owned(), to: to.to_owned(), relation_type: "lives in".to_owned() };
     let memory = &bench.app.memory;
-    memory.create_entities(ada, vec![new("me", &[]), new("Berlin", &[]), new("Atlantis", &[])], None).await.unwrap();
-    memory.create_relations(ada, vec![link("me", "Berlin")]).await.unwrap();
+    memory.create_entities(ada, ["me", "Berlin", "Atlantis"].map(|name| new(name, "thing", &[])).to_vec(), None).await.unwrap();
+    memory.create_relations(ada, vec![relation("me", "lives in", "Berlin")]).await.unwrap();
     let listed = say("/memory").await;
     assert!(listed.contains("\n- me lives in Berlin\n- Atlantis\n"), "{listed}");
     assert!(say("/memory Berlin").await.contains("me lives in Berlin"));
     assert!(say("/memory atlantis").await.contains("\n- Atlantis"));
-    memory.create_entities(ada, vec![new("Bob", &["we know each other"])], None).await.unwrap();
+    memory.create_entities(ada, vec![new("Bob", "thing", &["we know each other"])], None).await.unwrap();
     let found = say("/memory know").await;
     assert!(found.contains("Bob: we know each other"), "a word that everybody uses is looked for as well: {found}");
     assert_eq!(say("/memory xylophone").await, "Nothing is remembered about that.");

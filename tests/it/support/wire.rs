@@ -10,6 +10,7 @@ use mongodb::bson::Document;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// Where the line breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub(crate) struct Wire {
     /// What a store connects to.
     pub(crate) uri: String,
     seen: Arc<Mutex<Seen>>,
+    cut: Arc<watch::Sender<bool>>,
 }
 
 /// What a driver says by itself.
@@ -44,9 +46,11 @@ impl Wire {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
+        let cut = Arc::new(watch::Sender::new(false));
+        let cuts = Arc::clone(&cut);
         tokio::spawn(async move {
             while let Ok((near, _address)) = listener.accept().await {
-                let (host, seen) = (host.clone(), Arc::clone(&shared));
+                let (host, seen, mut cuts) = (host.clone(), Arc::clone(&shared), cuts.subscribe());
                 tokio::spawn(async move {
                     let Ok(far) = TcpStream::connect(&host).await else { return };
                     let _ = (near.set_nodelay(true), far.set_nodelay(true));
@@ -56,11 +60,12 @@ impl Wire {
                     tokio::select! {
                         () = forward(from_near, to_far, &seen, &breaking) => {}
                         () = back(from_far, to_near, &breaking) => {}
+                        _ = cuts.wait_for(|cut| *cut) => {}
                     }
                 });
             }
         });
-        Self { uri: format!("mongodb://{address}/?directConnection=true"), seen }
+        Self { uri: format!("mongodb://{address}/?directConnection=true"), seen, cut }
     }
 
     /// From now on the line breaks there.
@@ -71,6 +76,11 @@ impl Wire {
     /// It no longer breaks.
     pub(crate) fn mend(&self) {
         self.seen.lock().unwrap().breaks = None;
+    }
+
+    /// Cuts every line, also those on which an answer is awaited, and each that is laid anew, until it is called with false.
+    pub(crate) fn cut(&self, cut: bool) {
+        self.cut.send_replace(cut);
     }
 
     /// What passed since the last time this was asked.

@@ -14,6 +14,7 @@ use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
 use crate::domain::turn::{LeasedTurn, NewReply, TurnRequest};
 use crate::store::mongodb::names::Place;
+use crate::store::mongodb::news;
 use crate::store::mongodb::staged::Writes;
 use crate::store::mongodb::state::accept::Placed;
 use crate::store::{
@@ -190,4 +191,37 @@ fn kept_parts_give_way_and_what_is_over_moves_out() {
     let places: Vec<Place> = draft.writes.0.iter().map(|write| write.place).collect();
     let message = places.iter().rposition(|place| *place == Place::Outbox);
     assert!(message < places.iter().position(|place| *place == Place::Reports), "the message is there before its report is looked for");
+}
+
+#[test]
+fn others_are_told_of_ends_and_of_what_is_given_back() {
+    let mut draft = draft();
+    let draft_before = draft.clone();
+    let told = |before: &State, after: &Draft| news::of_unit(Some(before), &after.state, after.now);
+    let mut step = |change: &mut dyn FnMut(&mut Draft)| {
+        let before = draft.state.clone();
+        change(&mut draft);
+        told(&before, &draft)
+    };
+    let mut held = None;
+    let new = text(&draft_before, "one", None);
+    let took_in = step(&mut |draft| assert!(!accept(draft, &new).is_new_user));
+    assert!(took_in.is_empty(), "it is the business of whoever took it in");
+    assert!(step(&mut |draft| held = lease(draft)).is_empty());
+    let turn = held.take().unwrap();
+    let then = draft_before.now.after(Duration::from_mins(1));
+    let later = TurnRelease::Retry { due: then, error: "away".to_owned() };
+    assert!(step(&mut |draft| draft.release_turn(&turn.lease, &later).unwrap()).is_empty(), "nobody can do it now");
+    assert!(step(&mut |draft| draft.now = then).is_empty());
+    assert!(step(&mut |draft| held = lease(draft)).is_empty());
+    let turn = held.take().unwrap();
+    assert_eq!(step(&mut |draft| draft.release_turn(&turn.lease, &TurnRelease::Unchanged).unwrap()), ["turns"]);
+    assert!(step(&mut |draft| held = lease(draft)).is_empty());
+    let turn = held.take().unwrap();
+    let bodies = [("a", false)];
+    assert_eq!(step(&mut |draft| drop(draft.complete(&turn.lease, &answer(&draft.clone(), &bodies)).unwrap())), ["ended"]);
+    let twilio = ["twilio".to_owned()];
+    assert!(step(&mut |draft| drop(draft.lease_delivery(&owner(), &twilio).unwrap())).is_empty());
+    assert_eq!(step(&mut |draft| draft.free_deliveries()), ["deliveries"]);
+    assert!(news::of_unit(None, &draft.state, draft.now).contains(&"ended"), "somebody whose first turn ended as it came");
 }
