@@ -302,14 +302,34 @@ async fn a_conversation_that_librechat_deleted_stays_deleted() {
     for collection in ["conversations", "messages"] {
         s.raw.collection::<Document>(collection).delete_many(of_it.clone()).await.unwrap();
     }
-    // Whoever texts at that moment is answered, in a conversation that nobody sees any more.
-    assert_eq!(s.f.texted(ANN, "still there?").await.conversation_id, receipt.conversation_id);
-    s.f.drain().await;
-    let next = s.f.texted(ANN, "and now?").await;
+    let next = s.f.texted(ANN, "still there?").await;
     assert_ne!(next.conversation_id, receipt.conversation_id, "another is begun");
     s.f.drain().await;
-    assert_eq!(s.f.said(next).await, ["and now?", "re: and now?"]);
+    assert_eq!(s.f.said(next).await, ["still there?", "re: still there?"]);
     assert!(s.f.said(receipt).await.is_empty());
+    for collection in ["conversations", "messages"] {
+        assert_eq!(s.raw.collection::<Document>(collection).count_documents(of_it.clone()).await.unwrap(), 0, "{collection}");
+    }
+}
+
+/// It is deleted while a text in it is being answered: that goes with it, and nothing of it comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_librechat_deletes_in_the_middle_of_a_turn_stays_deleted() {
+    let s = setting().await;
+    let first = s.f.texted(ANN, "hello").await;
+    s.f.drain().await;
+    s.f.texted(ANN, "and?").await;
+    let turn = s.f.lease_one().await;
+    let of_it = doc! { "conversationId": first.conversation_id.to_string() };
+    for collection in ["conversations", "messages"] {
+        s.raw.collection::<Document>(collection).delete_many(of_it.clone()).await.unwrap();
+    }
+    let _too_late = s.f.store.complete_turn(&turn.lease, s.f.answered("late", &["late"])).await;
+    let next = s.f.texted(ANN, "now?").await;
+    assert_ne!(next.conversation_id, first.conversation_id);
+    s.f.drain().await;
+    s.f.send_all().await;
+    assert_eq!(s.f.said(next).await, ["now?", "re: now?"]);
     for collection in ["conversations", "messages"] {
         assert_eq!(s.raw.collection::<Document>(collection).count_documents(of_it.clone()).await.unwrap(), 0, "{collection}");
     }

@@ -42,11 +42,17 @@ impl MongoStore {
             filter: doc! { "_id": object_id(user_id), "version": version, "unit": pending.unit.to_string() },
             change: Change::Update { update: doc! { "$unset": { "pending": "", "parts": "", "stagedSince": "" } }, upsert: false },
         });
-        let asks = writes.0.iter().any(|write| write.what == What::Claim || conversation_of(write).is_some());
+        let tells = |write: &Write| matches!(write.what, What::Claim | What::Credit { .. }) || conversation_of(write).is_some();
+        let asks = writes.0.iter().any(tells);
         let matched = self.run(&commands, asks).await?;
         self.heads.applied(user_id, pending.unit);
         self.forget_parts(&pending.parts).await;
+        // Else a later unit has all of this staged, or it was applied by somebody else.
+        let was_marked = matched.last().copied().unwrap_or_default();
         for (write, matched) in writes.0.iter().zip(matched) {
+            if was_marked && !matched {
+                self.make_balance(user_id, write, version).await?;
+            }
             if write.what == What::Claim && matched {
                 self.take_report(claimed_key(write)?).await?;
             }
@@ -132,6 +138,7 @@ impl MongoStore {
             Change::Update { update, upsert } => {
                 UpdateOneModel::builder().namespace(namespace).filter(filter).update(update).upsert(upsert).build().into()
             }
+            Change::Compute { stages } => UpdateOneModel::builder().namespace(namespace).filter(filter).update(stages).build().into(),
             Change::UpdateMany { update } => UpdateManyModel::builder().namespace(namespace).filter(filter).update(update).build().into(),
             Change::Delete { many: false } => DeleteOneModel::builder().namespace(namespace).filter(filter).build().into(),
             Change::Delete { many: true } => DeleteManyModel::builder().namespace(namespace).filter(filter).build().into(),
@@ -148,6 +155,7 @@ impl MongoStore {
                 Change::Update { update, upsert } => {
                     collection.update_one(filter, update.clone()).upsert(*upsert).await.map(|result| result.matched_count > 0)
                 }
+                Change::Compute { stages } => collection.update_one(filter, stages.clone()).await.map(|result| result.matched_count > 0),
                 Change::UpdateMany { update } => {
                     collection.update_many(filter, update.clone()).await.map(|result| result.matched_count > 0)
                 }

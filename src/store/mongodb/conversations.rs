@@ -97,7 +97,10 @@ impl Conversations for MongoStore {
             let mut unit = of_nobody(attempts.begin().await)?;
             unit.need_thread(id).await?;
             let now = unit.draft.now;
+            // The title is LibreChat's to change, and the whole conversation LibreChat's to delete.
+            let stored = self.find_thread(user_id, id).await?.ok_or(StoreError::NotFound { what: CONVERSATION })?;
             let thread = unit.draft.state.thread_mut(id).ok_or(StoreError::NotFound { what: CONVERSATION })?;
+            thread.title = stored.title;
             thread.closed = true;
             thread.updated_at = now;
             let closed = thread.conversation(user_id);

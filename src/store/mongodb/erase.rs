@@ -176,6 +176,10 @@ impl MongoStore {
         }
         let ours = doc! { "phoneNumber": "", "metadata": "", super::staged::VERSION: "" };
         users.update_one(id(), doc! { "$unset": ours }).await.map_err(fault::unavailable)?;
+        // Its credits are all LibreChat's then.
+        let ours = doc! { super::credits::OWN: "", super::staged::VERSION: "" };
+        let balances = self.collection(Place::Balances);
+        balances.update_many(doc! { "user": object_id(user) }, doc! { "$unset": ours }).await.map_err(fault::unavailable)?;
         Ok(())
     }
 

@@ -81,6 +81,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A number of which the whole part counts.
+    #[expect(clippy::cast_possible_truncation, reason = "what is beyond all numbers is the largest")]
+    pub(super) fn find_amount(&self, path: &str) -> StoreResult<Option<i64>> {
+        match self.find(path) {
+            Some(Bson::Double(number)) if number.is_finite() => Ok(Some(number.floor() as i64)),
+            Some(Bson::Double(number)) => Err(self.damaged(path, format_args!("it is {number}"))),
+            _ => self.find_number(path),
+        }
+    }
+
     pub(super) fn number(&self, path: &str) -> StoreResult<i64> {
         self.needed(path, self.find_number(path)?)
     }

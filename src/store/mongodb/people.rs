@@ -55,11 +55,11 @@ impl MongoStore {
 #[async_trait]
 impl People for MongoStore {
     async fn find_user(&self, user_id: UserId) -> StoreResult<Option<User>> {
-        Ok(self.load(user_id).await?.map(|head| head.state.user(user_id)))
+        self.user_of(self.load(user_id).await?).await
     }
 
     async fn find_user_by_phone(&self, phone: &PhoneNumber) -> StoreResult<Option<User>> {
-        Ok(self.load_by_phone(phone).await?.map(|head| head.state.user(head.user_id)))
+        self.user_of(self.load_by_phone(phone).await?).await
     }
 
     async fn open_account(&self, account: NewAccount) -> StoreResult<User> {
@@ -101,8 +101,8 @@ impl People for MongoStore {
         }
         let found = collection.find(filter).sort(doc! { "state.person.createdAt": 1, "_id": 1 }).limit(cursor::ask_for(page.limit));
         let found: Vec<Document> = found.await.map_err(fault::unavailable)?.try_collect().await.map_err(fault::unavailable)?;
-        let user = |document: &Document| Head::from_document(collection.name(), document).map(|head| head.state.user(head.user_id));
-        let users = found.iter().map(user).collect::<StoreResult<Vec<User>>>()?;
+        let head = |document: &Document| Head::from_document(collection.name(), document);
+        let users = self.users_of(found.iter().map(head).collect::<StoreResult<Vec<Head>>>()?).await?;
         let place = |user: &User| cursor::Place { numbers: [user.created_at.as_millis()], id: user.id.as_bytes().to_vec() };
         Ok(cursor::page(Listing::Users, page.limit, users, place, |user| user))
     }

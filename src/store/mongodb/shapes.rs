@@ -4,12 +4,15 @@
 //! Fields of ours in LibreChat's collections have plain names that LibreChat does not use, and never a name with a dot: what is
 //! set field by field must not meet what is set whole.
 
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
+use uuid::Uuid;
 
 use super::fields::{Fields, date, maybe_date, object_id, plain};
 use super::staged::binary;
 use super::state::ending::Ending;
 use super::state::{Outgoing, State, StepState, Text, Thread, Turn, Word};
+use super::strangers::Row;
 use crate::domain::delivery::{DeliveryStatus, OutboundMessage, OutboundState, ReplyRoute};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{ConversationId, MessageId, OutboundId, TurnId, UserId};
@@ -72,9 +75,9 @@ pub(super) fn user_document(user_id: UserId, state: &State) -> (Document, Docume
     (doc! { "_id": object_id(user_id) }, set, insert)
 }
 
-/// A person's credits.
+/// A person's credits, all of which are of our doing.
 pub(super) fn balance_document(user_id: UserId, balance: Credits) -> (Document, Document) {
-    (doc! { "user": object_id(user_id) }, doc! { "tokenCredits": balance.0 })
+    (doc! { "user": object_id(user_id) }, doc! { "tokenCredits": balance.0, super::credits::OWN: balance.0 })
 }
 
 /// A conversation: the key, what follows every message, and what only a new one gets. Its title is LibreChat's to change.
@@ -146,8 +149,27 @@ pub(super) fn message_key(user_id: UserId, id: MessageId) -> Document {
     doc! { "messageId": id.to_string(), "user": user_id.to_string() }
 }
 
-/// A message, whole.
-pub(super) fn message_document(message: &Message, place: &Place) -> (Document, Document) {
+/// The field of a conversation that lists the rows of its messages.
+pub(super) const LISTED: &str = "messages";
+
+/// The `_id` of a message of ours. It is made of what the message has anyway, so that its conversation can list it before it is there;
+/// like the server's own it begins with the moment, and what was made later comes later, for LibreChat sorts by it.
+pub(super) fn row_id(message: &Message) -> ObjectId {
+    let id = message.id.as_uuid();
+    let made = super::left_over::made_at(*id).unwrap_or_else(|| message.created_at.as_millis()).max(0);
+    let seconds = u32::try_from(made / 1_000).unwrap_or(u32::MAX);
+    let rest = u16::try_from(made % 1_000).unwrap_or(0);
+    let mut bytes = [0; 12];
+    // Behind the moment of an id comes what tells those of one moment apart, in their order.
+    let parts = seconds.to_be_bytes().into_iter().chain(rest.to_be_bytes()).chain(id.as_bytes().iter().copied().skip(6));
+    for (byte, part) in bytes.iter_mut().zip(parts) {
+        *byte = part;
+    }
+    ObjectId::from_bytes(bytes)
+}
+
+/// A message, whole: the key, what it says, and what only a new one gets.
+pub(super) fn message_document(message: &Message, place: &Place) -> (Document, Document, Document) {
     let from_person = message.role == Role::External;
     let mut set = doc! {
         "conversationId": message.conversation_id.to_string(),
@@ -179,7 +201,32 @@ pub(super) fn message_document(message: &Message, place: &Place) -> (Document, D
     if !message.attachments.is_empty() {
         set.insert("attachments", plain(&message.attachments));
     }
-    (message_key(message.user_id, message.id), set)
+    (message_key(message.user_id, message.id), set, doc! { "_id": row_id(message) })
+}
+
+/// What a message of LibreChat's says, wherever LibreChat's version of then kept it.
+pub(super) fn content_text(message: &Document) -> Option<String> {
+    let part = |part: &Bson| {
+        let part = part.as_document()?;
+        let said = part.get_str("text").or_else(|_other| part.get_document("text").and_then(|text| text.get_str("value")));
+        said.ok().filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let parts = message.get_array("content").ok()?;
+    Some(parts.iter().filter_map(part).collect::<Vec<_>>().join(" "))
+}
+
+/// A place for a message that somebody wrote on LibreChat's pages.
+pub(super) fn taken_in(user_id: UserId, row: &Row, thread: &Thread, recalled: bool) -> (Document, Document) {
+    let set = doc! {
+        "role": if row.from_person { Role::External.as_str() } else { Role::Assistant.as_str() },
+        "turnId": row.id.to_string(),
+        "slot": thread.last_slot,
+        "entry": thread.last_entry,
+        "recalled": recalled,
+        "receivedAt": date(row.created_at),
+        "sequence": thread.last_sequence,
+    };
+    (message_key(user_id, row.id), set)
 }
 
 /// What a text gets when its turn begins.
@@ -208,10 +255,15 @@ pub(super) fn message_from(collection: &str, document: &Document) -> StoreResult
         user_id: fields.user("user")?,
         turn_id: fields.id("turnId", TurnId::from_uuid)?,
         sequence: fields.find_number("sequence")?,
-        parent_id: fields.find_id("parentMessageId", MessageId::from_uuid)?,
+        // What LibreChat wrote may hang from what has another kind of id.
+        parent_id: fields.find_text("parentMessageId")?.and_then(|id| Uuid::try_parse(id).ok()).map(MessageId::from_uuid),
         role,
-        text: fields.text("text")?.to_owned(),
-        attachments: fields.find_value("attachments")?.unwrap_or_default(),
+        text: match fields.find_text("text")?.filter(|text| !text.is_empty()) {
+            Some(text) => text.to_owned(),
+            None => content_text(document).map_or_else(|| fields.text("text").map(str::to_owned), Ok)?,
+        },
+        // LibreChat's own are other things than ours.
+        attachments: fields.find_value("attachments").ok().flatten().unwrap_or_default(),
         endpoint: fields.find_text("endpoint")?.and_then(|name| Endpoint::parse(name).ok()),
         model: fields.find_text("model")?.map(str::to_owned),
         token_count: fields.find_number("tokenCount")?.unwrap_or(0),

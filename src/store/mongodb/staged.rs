@@ -43,11 +43,17 @@ pub(super) enum What {
         set: Document,
         /// Fields that only a document made by this gets.
         insert: Document,
+        /// Lists that hold these values then as well, whatever others added to them.
+        #[serde(default)]
+        add: Document,
     },
     /// Sets fields of a document, if it is there: what somebody else deleted meanwhile stays deleted.
     Change {
         /// Fields that have these values then.
         set: Document,
+        /// Lists that hold these values then as well.
+        #[serde(default)]
+        add: Document,
     },
     /// Deletes the document.
     Delete,
@@ -62,6 +68,13 @@ pub(super) enum What {
     },
     /// Marks a document, so that whoever applies this learns whether it is there.
     Claim,
+    /// Changes a balance by what our total is ahead of what the document has of it; [`super::credits`] says why.
+    Credit {
+        /// Our total.
+        own: i64,
+        /// What a document gets that says nothing of credits.
+        whole: i64,
+    },
 }
 
 /// Writes, in order.
@@ -78,7 +91,7 @@ impl Writes {
         self.0.iter().all(|write| match (write.place, &write.what) {
             // A text that has no place yet is in no prompt.
             (Place::Messages, What::Put { set, .. }) => set.get_i64("sequence").map_or(true, |place| place >= sequence),
-            (Place::Messages, What::Change { set }) => set.get_i64("sequence").is_ok_and(|place| place >= sequence),
+            (Place::Messages, What::Change { set, .. }) => set.get_i64("sequence").is_ok_and(|place| place >= sequence),
             (Place::Messages | Place::Summaries, _) => false,
             _ => true,
         })
@@ -157,15 +170,19 @@ impl What {
     /// The two as one; `None` where the order must stay visible.
     fn followed_by(&self, later: &Self) -> Option<Self> {
         Some(match (self, later) {
-            (Self::Put { set, insert }, Self::Put { set: more, insert: rest }) => {
-                let mut insert = insert.clone();
-                insert.extend(rest.clone());
-                Self::put(joined(set, more), insert)
+            (Self::Put { set, insert, add }, Self::Put { set: more, insert: rest, add: others }) => {
+                Self::put(joined(set, more), joined(insert, rest)).adding(listed(add, others))
             }
-            (Self::Put { set, insert }, Self::Change { set: more }) => Self::put(joined(set, more), insert.clone()),
-            (Self::Change { set }, Self::Change { set: more }) => Self::Change { set: joined(set, more) },
+            (Self::Put { set, insert, add }, Self::Change { set: more, add: others }) => {
+                Self::put(joined(set, more), insert.clone()).adding(listed(add, others))
+            }
+            (Self::Change { set, add }, Self::Change { set: more, add: others }) => {
+                Self::Change { set: joined(set, more), add: listed(add, others) }
+            }
             (Self::Put { .. } | Self::Change { .. } | Self::Delete, Self::Delete) => Self::Delete,
             (Self::Claim, Self::Claim) => Self::Claim,
+            (Self::Credit { .. }, Self::Credit { .. }) => later.clone(),
+            (Self::Credit { .. }, Self::Delete) => Self::Delete,
             _ => return None,
         })
     }
@@ -182,7 +199,15 @@ impl What {
         for key in twice {
             insert.remove(&key);
         }
-        Self::Put { set, insert }
+        Self::Put { set, insert, add: Document::new() }
+    }
+
+    /// The same with values for lists.
+    fn adding(mut self, values: Document) -> Self {
+        if let Self::Put { add, .. } | Self::Change { add, .. } = &mut self {
+            *add = values;
+        }
+        self
     }
 }
 
@@ -190,6 +215,36 @@ fn joined(earlier: &Document, later: &Document) -> Document {
     let mut all = earlier.clone();
     all.extend(later.clone());
     all
+}
+
+/// Values for lists, with more of them: each once.
+fn listed(earlier: &Document, later: &Document) -> Document {
+    let mut all = earlier.clone();
+    for (name, values) in later {
+        match (all.get_array_mut(name), values) {
+            (Ok(there), Bson::Array(values)) => {
+                for value in values {
+                    if !there.contains(value) {
+                        there.push(value.clone());
+                    }
+                }
+            }
+            _ => drop(all.insert(name, values.clone())),
+        }
+    }
+    all
+}
+
+/// An update that sets fields, and adds values to lists that do not have them.
+fn setting(set: &Document, version: i64, add: &Document) -> Document {
+    let mut set = set.clone();
+    set.insert(VERSION, version);
+    let mut update = doc! { "$set": set };
+    if !add.is_empty() {
+        let each: Document = add.iter().map(|(name, values)| (name.clone(), doc! { "$each": values.clone() }.into())).collect();
+        update.insert("$addToSet", each);
+    }
+    update
 }
 
 /// A write as the server's commands say it: the filter, and what is done to what it finds.
@@ -203,9 +258,20 @@ pub(super) struct Command {
 /// What a command does.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
-    Update { update: Document, upsert: bool },
-    UpdateMany { update: Document },
-    Delete { many: bool },
+    Update {
+        update: Document,
+        upsert: bool,
+    },
+    /// Stages that compute.
+    Compute {
+        stages: Vec<Document>,
+    },
+    UpdateMany {
+        update: Document,
+    },
+    Delete {
+        many: bool,
+    },
 }
 
 impl Write {
@@ -214,21 +280,17 @@ impl Write {
         let mut filter = self.key.clone();
         let not_later = doc! { "$not": { "$gt": version } };
         let change = match &self.what {
-            What::Put { set, insert } => {
+            What::Put { set, insert, add } => {
                 filter.insert(VERSION, not_later);
-                let mut set = set.clone();
-                set.insert(VERSION, version);
-                let mut update = doc! { "$set": set };
+                let mut update = setting(set, version, add);
                 if !insert.is_empty() {
                     update.insert("$setOnInsert", insert.clone());
                 }
                 Change::Update { update, upsert: true }
             }
-            What::Change { set } => {
+            What::Change { set, add } => {
                 filter.insert(VERSION, not_later);
-                let mut set = set.clone();
-                set.insert(VERSION, version);
-                Change::Update { update: doc! { "$set": set }, upsert: false }
+                Change::Update { update: setting(set, version, add), upsert: false }
             }
             What::Delete | What::DeleteAll => {
                 filter.insert(VERSION, not_later);
@@ -243,6 +305,10 @@ impl Write {
                 Change::UpdateMany { update }
             }
             What::Claim => Change::Update { update: doc! { "$set": { "claimed": true } }, upsert: false },
+            What::Credit { own, whole } => {
+                filter.insert(VERSION, not_later);
+                Change::Compute { stages: super::credits::stages(*own, *whole, version) }
+            }
         };
         Command { collection: names.of(self.place), filter, change }
     }
@@ -266,14 +332,40 @@ mod tests {
         Write { place: Place::Turns, key: doc! { "_id": key }, what }
     }
 
+    fn change(set: Document) -> What {
+        What::Change { set, add: Document::new() }
+    }
+
+    #[test]
+    fn what_is_added_to_a_list_stays_added_whatever_comes_with_it() {
+        let mut writes = Writes::default();
+        writes.add(write(1, What::put(doc! { "a": 1 }, doc! {})));
+        for value in [1, 2, 1] {
+            writes.add(write(1, What::Change { set: doc! {}, add: doc! { "list": [value] } }));
+        }
+        writes.add(write(1, change(doc! { "a": 2 })));
+        let [only] = writes.0.as_slice() else { panic!("{writes:?}") };
+        let Change::Update { update, upsert } = only.command(&Names::with_prefix(""), 3).change else { panic!("{only:?}") };
+        let expected = doc! { "$set": { "a": 2, "unitVersion": 3_i64 }, "$addToSet": { "list": { "$each": [1, 2] } } };
+        assert_eq!((update, upsert), (expected, true));
+    }
+
+    #[test]
+    fn of_two_totals_of_credits_the_later_counts() {
+        let mut writes = Writes::default();
+        writes.add(write(1, What::Credit { own: 5, whole: 9 }));
+        writes.add(write(1, What::Credit { own: 3, whole: 7 }));
+        assert_eq!(writes.0, [write(1, What::Credit { own: 3, whole: 7 })]);
+    }
+
     #[test]
     fn writes_to_one_document_become_one() {
         let mut writes = Writes::default();
         writes.add(write(1, What::put(doc! { "a": 1 }, doc! { "b": 1, "c": 1 })));
-        writes.add(write(2, What::Change { set: doc! { "a": 2 } }));
-        writes.add(write(1, What::Change { set: doc! { "b": 3 } }));
+        writes.add(write(2, change(doc! { "a": 2 })));
+        writes.add(write(1, change(doc! { "b": 3 })));
         assert_eq!(writes.0.len(), 2);
-        let expected = What::Put { set: doc! { "a": 1, "b": 3 }, insert: doc! { "c": 1 } };
+        let expected = What::put(doc! { "a": 1, "b": 3 }, doc! { "c": 1 });
         assert_eq!(writes.0.first().unwrap().what, expected, "no field is set and given at the beginning");
         writes.add(write(1, What::Delete));
         writes.add(write(1, What::put(doc! { "a": 4 }, doc! {})));
@@ -283,7 +375,8 @@ mod tests {
     #[test]
     fn a_path_and_what_it_lies_in_are_not_written_both() {
         let what = What::put(doc! { "metadata.count": 2 }, doc! { "metadata": { "source": "sms" }, "metadata.first": 1, "user": "x" });
-        assert_eq!(what, What::Put { set: doc! { "metadata.count": 2 }, insert: doc! { "metadata.first": 1, "user": "x" } });
+        let What::Put { set, insert, .. } = what else { panic!("{what:?}") };
+        assert_eq!((set, insert), (doc! { "metadata.count": 2 }, doc! { "metadata.first": 1, "user": "x" }));
     }
 
     #[test]

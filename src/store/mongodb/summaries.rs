@@ -119,6 +119,7 @@ impl Summaries for MongoStore {
     }
 
     async fn set_summary(&self, user_id: UserId, id: ConversationId, new: &NewSummary) -> StoreResult<bool> {
+        let seen = if new.charge > Credits::ZERO { self.find_credits(user_id).await? } else { None };
         self.in_conversation(user_id, id, |unit, kept| {
             if kept.is_some_and(|kept| kept.summary.up_to_sequence >= new.up_to_sequence) {
                 return None;
@@ -130,6 +131,7 @@ impl Summaries for MongoStore {
                 "attempts": 0_i64,
             };
             put(unit, id, set);
+            unit.draft.state.see_credits(seen.as_ref(), unit.draft.now);
             let balance = unit.draft.state.balance.unwrap_or_default();
             unit.draft.charge(new.charge.min(balance.max(Credits::ZERO)));
             Some(())

@@ -94,20 +94,32 @@ impl Unit<'_> {
         Ok(())
     }
 
-    /// The same for the conversation that a message is to go into.
+    /// The same for the conversation that a message is to go into, as it stands there: with what somebody wrote into it on LibreChat's
+    /// pages; and what is left of one that was deleted there is deleted too, so that the message goes into another.
     pub(super) async fn need_target(&mut self, target: &ConversationTarget, source: &str) -> StoreResult<()> {
-        match target {
-            ConversationTarget::Exactly(id) => self.need_thread(*id).await,
-            ConversationTarget::ByPhone { not_before } => {
-                if !self.draft.state.more_threads || self.draft.state.newest_thread(source, *not_before).is_some() {
-                    return Ok(());
+        loop {
+            let id = match target {
+                ConversationTarget::Exactly(id) => {
+                    self.need_thread(*id).await?;
+                    *id
                 }
-                self.apply_staged().await?;
-                if let Some(thread) = self.store.find_newest_thread(self.draft.user_id, source, *not_before).await? {
-                    self.draft.state.keep_thread(thread);
+                ConversationTarget::ByPhone { not_before } => {
+                    if self.draft.state.more_threads && self.draft.state.newest_thread(source, *not_before).is_none() {
+                        self.apply_staged().await?;
+                        if let Some(thread) = self.store.find_newest_thread(self.draft.user_id, source, *not_before).await? {
+                            self.draft.state.keep_thread(thread);
+                        }
+                    }
+                    match self.draft.state.newest_thread(source, *not_before) {
+                        Some(thread) => thread.id,
+                        None => return Ok(()),
+                    }
                 }
-                Ok(())
+            };
+            if self.draft.state.thread(id).is_none() || self.catch_up_with(id).await? {
+                return Ok(());
             }
+            self.draft.delete_conversation(id);
         }
     }
 }

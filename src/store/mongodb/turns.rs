@@ -41,7 +41,13 @@ impl Turns for MongoStore {
     }
 
     async fn reserve(&self, lease: &TurnLease, rules: BalanceRules, credits: Credits) -> StoreResult<Reservation> {
-        lost(self.change(lease.user_id, Apply::Later, |draft| draft.reserve(lease, rules, credits)).await)
+        let seen = self.find_credits(lease.user_id).await?;
+        let reserved = self.change(lease.user_id, Apply::Later, |draft| {
+            draft.held_turn(lease)?;
+            draft.state.see_credits(seen.as_ref(), draft.now);
+            draft.reserve(lease, rules, credits)
+        });
+        lost(reserved.await)
     }
 
     async fn complete_turn(&self, lease: &TurnLease, outcome: TurnOutcome) -> StoreResult<CompletedTurn> {

@@ -105,6 +105,11 @@ impl Unit<'_> {
         }
     }
 
+    /// What is staged for the person and perhaps not yet applied.
+    pub(super) fn staged(&self) -> Option<&Pending> {
+        self.base.as_deref().map(|base| &base.pending)
+    }
+
     /// Makes the unit happen, and applies what it staged. False when somebody else's unit was first: begin again.
     ///
     /// # Errors

@@ -296,7 +296,7 @@ impl Fixture {
     }
 
     /// A conversation's messages, in its order, read page by page.
-    pub(super) async fn messages(&self, user: UserId, conversation: ConversationId) -> Vec<Message> {
+    pub(crate) async fn messages(&self, user: UserId, conversation: ConversationId) -> Vec<Message> {
         let filter = MessageFilter { conversation_id: Some(conversation), search: None };
         let mut found = Vec::new();
         let mut cursor = None;

@@ -21,6 +21,16 @@ async fn archive(store: &SharedStore, folder: &tempfile::TempDir, name: &str) ->
     std::fs::read(path).unwrap()
 }
 
+/// Restores an archive of one store into another.
+pub(super) async fn copy(from: &SharedStore, to: &SharedStore) {
+    let folder = tempfile::tempdir().unwrap();
+    archive(from, &folder, "copy.jsonl").await;
+    let file = std::fs::File::open(folder.path().join("copy.jsonl")).unwrap();
+    let verified = archives::verify(file.try_clone().unwrap(), |_at| {}).await.unwrap();
+    assert_eq!(verified.faults.count, 0, "{:?}", verified.faults);
+    archives::restore(Arc::clone(to), file, verified.summary, |_at| {}).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_over_is_archived_and_fits_together() {
     let database = Database::new();

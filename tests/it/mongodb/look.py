@@ -12,7 +12,7 @@ import pymongo
 
 # What only we need of a document is not what LibreChat looks at.
 OURS = {"unitVersion", "turnId", "slot", "entry", "recalled", "receivedAt", "sequence", "choice", "closed", "lastSequence", "lastMessageId"}
-OURS |= {"lastSlot", "lastEntry"}
+OURS |= {"lastSlot", "lastEntry", "ownCredits"}
 
 
 def shown(value, ids=False):

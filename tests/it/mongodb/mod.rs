@@ -1,12 +1,14 @@
 //! MongoDB apart from the contract: whose database it is, how it is reached, and what LibreChat and other programs find there.
 
 mod archives;
+mod credits;
 mod librechat;
 mod merging;
 mod news;
 mod opening;
 mod servers;
 mod takeover;
+mod web;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

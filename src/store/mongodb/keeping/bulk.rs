@@ -23,17 +23,29 @@ pub(super) struct Put {
 
 #[derive(Debug, Clone)]
 enum What {
-    /// With these values, whatever others it has.
-    Fields(Document),
+    /// With these values, whatever others it has; a new one with the second ones too.
+    Fields(Document, Document),
+    /// With these values in its lists, where it is there.
+    Added(Document),
     /// As it stands here.
     Whole(Document),
 }
 
 impl Put {
     /// A document with these values. No unit has written it yet, so whichever comes next may.
-    pub(super) fn set(place: Place, key: Document, mut fields: Document) -> Self {
+    pub(super) fn set(place: Place, key: Document, fields: Document) -> Self {
+        Self::set_new(place, key, fields, Document::new())
+    }
+
+    /// The same, with values that only a new one gets.
+    pub(super) fn set_new(place: Place, key: Document, mut fields: Document, insert: Document) -> Self {
         fields.insert(VERSION, 0_i64);
-        Self { place, key, what: What::Fields(fields) }
+        Self { place, key, what: What::Fields(fields, insert) }
+    }
+
+    /// Values in the lists of a document.
+    pub(super) const fn add(place: Place, key: Document, values: Document) -> Self {
+        Self { place, key, what: What::Added(values) }
     }
 
     /// A document as it stands here.
@@ -43,10 +55,12 @@ impl Put {
 
     fn statement(&self) -> Document {
         let change = match &self.what {
-            What::Fields(fields) => doc! { "$set": fields.clone() },
+            What::Fields(fields, insert) if insert.is_empty() => doc! { "$set": fields.clone() },
+            What::Fields(fields, insert) => doc! { "$set": fields.clone(), "$setOnInsert": insert.clone() },
+            What::Added(values) => doc! { "$addToSet": values.clone() },
             What::Whole(document) => document.clone(),
         };
-        doc! { "q": self.key.clone(), "u": change, "upsert": true }
+        doc! { "q": self.key.clone(), "u": change, "upsert": !matches!(self.what, What::Added(_)) }
     }
 }
 

@@ -72,8 +72,13 @@ impl MongoStore {
         let mut found = self.documents_of(&users).await?;
         let versions = self.versions(&users).await?;
         let mut all = Vec::with_capacity(heads.len());
-        for head in heads {
+        let credits = self.credits_of(&users).await?;
+        for mut head in heads {
             let user = head.user_id;
+            // What nobody counts is not told of either.
+            if head.state.balance.is_some() {
+                head.state.see_credits(credits.get(&user), self.now());
+            }
             let records = if versions.get(&user) == Some(&head.version) {
                 let mut records = self.read_person(&head, &found.remove(&user).unwrap_or_default())?;
                 records.sort_by_cached_key(Record::place);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::TryStreamExt as _;
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::bulk::Put;
@@ -50,6 +51,8 @@ struct Bench {
     /// Names of entities.
     entities: HashMap<(UserId, i64), String>,
     puts: Vec<Put>,
+    /// Rows of messages, by the conversations that list them.
+    listed: BTreeMap<(UserId, ConversationId), Vec<ObjectId>>,
     /// Turns that got a text.
     with_texts: BTreeSet<(UserId, TurnId)>,
     /// Turns whose documents are to be written.
@@ -71,6 +74,8 @@ impl MongoStore {
         for record in batch {
             bench.put(record, self)?;
         }
+        let listed = std::mem::take(&mut bench.listed);
+        bench.puts.extend(listed.into_iter().map(|((user, conversation), rows)| talk::listed_put(user, conversation, rows)));
         self.put_all(&bench.puts).await?;
         self.collect_texts(&mut bench).await?;
         self.put_all(&bench.late_puts()?).await?;
@@ -309,7 +314,9 @@ impl Bench {
                     past.reply = Some(message.id);
                     self.changed.insert(message.turn_id);
                 }
-                talk::message_put(message, slot)?
+                let (put, row) = talk::message_put(message, slot)?;
+                self.listed.entry((user, message.conversation_id)).or_default().push(row);
+                put
             }
             Record::Summary(summary) => {
                 self.in_conversation(kind, summary.user_id, summary.conversation_id)?;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::{Put, bytes, unfit, unwritten};
@@ -118,8 +119,8 @@ pub(super) fn message_record(turns: &Turns, collection: &str, document: &Documen
     })))
 }
 
-/// An entry, with `slot` as the number of the turn that it names.
-pub(super) fn message_put(record: &record::StoredMessage, slot: i64) -> StoreResult<Put> {
+/// An entry, with `slot` as the number of the turn that it names; and the row that it is.
+pub(super) fn message_put(record: &record::StoredMessage, slot: i64) -> StoreResult<(Put, ObjectId)> {
     let Word(role) = record.role;
     let message = Message {
         id: record.id,
@@ -140,8 +141,8 @@ pub(super) fn message_put(record: &record::StoredMessage, slot: i64) -> StoreRes
         updated_at: record.updated_at,
     };
     let place = shapes::Place { slot, entry: record.entry, recalled: record.recalled, received_at: record.received_at };
-    let (key, set) = shapes::message_document(&message, &place);
-    Ok(Put::set(Place::Messages, key, set))
+    let (key, set, insert) = shapes::message_document(&message, &place);
+    Ok((Put::set_new(Place::Messages, key, set, insert), shapes::row_id(&message)))
 }
 
 fn attachments(raw: Option<&Raw>) -> StoreResult<Vec<crate::domain::message::Attachment>> {
@@ -164,6 +165,11 @@ pub(super) fn text(message: Message, place: &shapes::Place) -> Option<Text> {
         created_at: message.created_at,
         updated_at: message.updated_at,
     })
+}
+
+/// Rows in the list of their conversation's.
+pub(super) fn listed_put(user: UserId, conversation: ConversationId, rows: Vec<ObjectId>) -> Put {
+    Put::add(Place::Conversations, shapes::conversation_key(user, conversation), doc! { shapes::LISTED: { "$each": rows } })
 }
 
 /// A summary, or a claim to make one, as a record.

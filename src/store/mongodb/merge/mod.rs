@@ -126,7 +126,8 @@ impl MongoStore {
     /// The unit of who stays.
     async fn take_over_from(&self, from: UserId, into: UserId, limits: &MergeLimits) -> StoreResult<Merged> {
         let missing = || StoreError::NotFound { what: "the person" };
-        let one = self.load(from).await?.ok_or_else(missing)?;
+        let mut one = self.load(from).await?.ok_or_else(missing)?;
+        one.state.see_credits(self.find_credits(from).await?.as_ref(), self.now());
         let given = self.holdings(from, &one.state).await?;
         let word = match &one.state.person.phone {
             Some(phone) => self.find_word(phone).await?,
@@ -137,6 +138,7 @@ impl MongoStore {
         let mut attempts = self.unit(into).await;
         loop {
             let mut unit = attempts.begin().await?;
+            unit.see_credits().await?;
             let kept = self.holdings(into, &unit.draft.state).await?;
             let numbers = unit.draft.state.last_number;
             let mut merged = unit.draft.take_over(&one, &given, &kept, limits)?;

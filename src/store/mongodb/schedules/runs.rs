@@ -8,7 +8,6 @@ use crate::domain::ledger::Credits;
 use crate::domain::message::Role;
 use crate::domain::schedule::RunOutcome;
 use crate::domain::turn::{Refusal, TurnRequest};
-use crate::store::mongodb::names::Place;
 use crate::store::mongodb::shapes;
 use crate::store::mongodb::state::credits::Everybody;
 use crate::store::mongodb::state::outgoing::Recipient;
@@ -98,10 +97,11 @@ impl Unit<'_> {
                 let price = Credits(segment_price.0.saturating_mul(segments));
                 // Without a way to a phone nothing leaves, and nothing is paid.
                 let payment = way.as_ref().and(*balance).filter(|_rules| price > Credits::ZERO);
-                if let Some(rules) = payment
-                    && self.draft.grant_due(rules) < price
-                {
-                    return Ok(Made::nothing(RunOutcome::Refused(Refusal::OutOfCredit)));
+                if let Some(rules) = payment {
+                    self.see_credits().await?;
+                    if self.draft.grant_due(rules) < price {
+                        return Ok(Made::nothing(RunOutcome::Refused(Refusal::OutOfCredit)));
+                    }
                 }
                 if let Some(refusal) = self.count_run(limits, counted).await? {
                     return Ok(Made::nothing(RunOutcome::Refused(refusal)));
@@ -151,7 +151,7 @@ impl Unit<'_> {
     /// The conversation in which the schedule was made, else the one that the person would continue by texting, else a new one.
     async fn find_conversation(&mut self, row: &Row, run: &Run) -> StoreResult<ConversationId> {
         if let Some(own) = row.schedule.conversation_id {
-            self.need_thread(own).await?;
+            self.need_target(&ConversationTarget::Exactly(own), SOURCE).await?;
             if self.draft.state.thread(own).is_some_and(|thread| !thread.closed) {
                 return Ok(own);
             }
@@ -209,8 +209,7 @@ impl Unit<'_> {
         debug_assert_eq!(message.role, Role::External, "it is to be answered like what a person sent");
         turn.texts.push(text);
         let place = shapes::Place { slot: number, entry: 0, recalled: true, received_at: now };
-        let (key, set) = shapes::message_document(&message, &place);
-        self.draft.put(Place::Messages, key, set);
+        self.draft.put_message(&message, &place);
         if let Some(thread) = self.draft.state.thread_mut(conversation_id) {
             thread.touch(now);
         }

@@ -185,12 +185,12 @@ impl Draft {
             updated_at: now,
         };
         let place = shapes::Place { slot: number, entry, recalled, received_at: new.received_at };
-        let (key, set) = shapes::message_document(&text.message(user_id, turn, None), &place);
+        let message = text.message(user_id, turn, None);
         if new.text.len() > TEXT_IN_HEAD {
             text.text = None;
         }
         turn.texts.push(text);
-        self.put(Place::Messages, key, set);
+        self.put_message(&message, &place);
     }
 
     fn add_receipt(&mut self, door: &Door, receipt: &Receipt) {

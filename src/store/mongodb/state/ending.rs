@@ -153,8 +153,7 @@ impl Draft {
         thread.endpoint = entry.endpoint.cloned().or(thread.endpoint.take());
         thread.model = entry.model.map(str::to_owned).or(thread.model.take());
         thread.touch(now);
-        let (key, set) = shapes::message_document(&message, &place);
-        self.put(Place::Messages, key, set);
+        self.put_message(&message, &place);
         self.show_thread(turn.conversation_id);
         Ok(())
     }

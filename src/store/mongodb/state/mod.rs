@@ -19,7 +19,7 @@ mod tests;
 pub(super) mod thread;
 pub(super) mod words;
 
-use mongodb::bson::Document;
+use mongodb::bson::{Document, doc};
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::outgoing::Outgoing;
@@ -54,6 +54,9 @@ pub(super) struct State {
     /// Their credits; none before the first grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) balance: Option<Credits>,
+    /// How much of that is others' doing: LibreChat spends from the same credits, and refills them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) others: Credits,
     /// From when the next refill counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) refilled_at: Option<Timestamp>,
@@ -111,6 +114,11 @@ pub(super) struct State {
     /// The number of an account that became part of this one, until this one has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) taking: Option<PhoneNumber>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "so serde asks")]
+fn is_zero(credits: &Credits) -> bool {
+    *credits == Credits::ZERO
 }
 
 /// Who somebody is.
@@ -342,7 +350,16 @@ impl Draft {
 
     /// Sets fields of a document, if it is there.
     pub(super) fn change(&mut self, place: Place, key: Document, set: Document) {
-        self.writes.add(Write { place, key, what: What::Change { set } });
+        self.writes.add(Write { place, key, what: What::Change { set, add: Document::new() } });
+    }
+
+    /// Writes a message of ours, and lists it with its conversation's, as LibreChat does.
+    pub(super) fn put_message(&mut self, message: &Message, place: &shapes::Place) {
+        let (key, set, insert) = shapes::message_document(message, place);
+        self.put_new(Place::Messages, key, set, insert);
+        let add = doc! { shapes::LISTED: [shapes::row_id(message)] };
+        let key = shapes::conversation_key(self.user_id, message.conversation_id);
+        self.writes.add(Write { place: Place::Conversations, key, what: What::Change { set: Document::new(), add } });
     }
 
     /// Deletes a document.
@@ -368,11 +385,12 @@ impl Draft {
         self.put_new(Place::Users, key, set, insert);
     }
 
-    /// Writes the credits as LibreChat has them, where there are any.
+    /// Writes what the credits were changed by to where LibreChat has them, where there are any.
     pub(super) fn show_balance(&mut self) {
-        if let Some(balance) = self.state.balance {
-            let (key, set) = shapes::balance_document(self.user_id, balance);
-            self.put(Place::Balances, key, set);
+        if let Some(Credits(whole)) = self.state.balance {
+            let Credits(own) = self.state.own_credits();
+            let (key, _whole) = shapes::balance_document(self.user_id, Credits(whole));
+            self.writes.add(Write { place: Place::Balances, key, what: What::Credit { own, whole } });
         }
     }
 
@@ -415,6 +433,7 @@ impl State {
             last_sms: now,
             message_count: 0,
             balance: None,
+            others: Credits::ZERO,
             refilled_at: None,
             latest_event: 0,
             turns_day: None,

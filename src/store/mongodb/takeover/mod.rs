@@ -7,7 +7,7 @@
 
 mod people;
 mod plan;
-mod threads;
+pub(super) mod threads;
 
 use mongodb::bson::{Bson, DateTime, Document, doc};
 

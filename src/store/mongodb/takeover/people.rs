@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
-use super::{Report, either_id, lenient, lenient_moment, lenient_text};
+use super::{Report, lenient, lenient_moment, lenient_text};
 use crate::domain::ids::UserId;
-use crate::domain::ledger::Credits;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::user::Preferences;
 use crate::store::mongodb::MongoStore;
@@ -16,7 +15,7 @@ use crate::store::mongodb::names::Place;
 use crate::store::mongodb::staged::VERSION;
 use crate::store::mongodb::state::words::JsonText;
 use crate::store::mongodb::state::{Person, State};
-use crate::store::{Double, StoreError, StoreResult};
+use crate::store::{Double, StoreResult};
 
 /// The number of an account: where LibreChat's fork keeps it now, or where it was before.
 fn number_of(account: &Document) -> Option<Result<PhoneNumber, ()>> {
@@ -141,30 +140,13 @@ impl MongoStore {
         state.message_count = adopted.texts;
         state.last_sms = adopted.last_text.or_else(|| lenient_moment(lenient(account, "metadata.lastSMS"))).unwrap_or(created_at);
         state.more_threads = true;
-        if let Some((balance, refilled_at)) = self.balance_of_account(user).await? {
-            state.balance = Some(balance);
-            state.refilled_at = refilled_at.or(Some(now));
-        }
+        // LibreChat itself finds them by its own kind of id only.
+        let by_text = doc! { "user": user.to_string() };
+        let by_id = doc! { "$set": { "user": object_id(user) } };
+        self.collection(Place::Balances).update_many(by_text, by_id).await.map_err(fault::unavailable)?;
+        let seen = self.find_credits(user).await?;
+        state.see_credits(seen.as_ref(), now);
         Ok((state, adopted.open))
-    }
-
-    /// The credits that LibreChat has of somebody, and when it last refilled them.
-    async fn balance_of_account(&self, user: UserId) -> StoreResult<Option<(Credits, Option<crate::domain::time::Timestamp>)>> {
-        let collection = self.collection(Place::Balances);
-        let of_person = doc! { "user": { "$in": either_id(user) } };
-        let Some(balance) = collection.find_one(of_person).await.map_err(fault::unavailable)? else { return Ok(None) };
-        #[expect(clippy::cast_possible_truncation, reason = "parts of a credit are dropped")]
-        let credits = match balance.get("tokenCredits") {
-            Some(Bson::Int32(credits)) => i64::from(*credits),
-            Some(Bson::Int64(credits)) => *credits,
-            Some(Bson::Double(credits)) => *credits as i64,
-            None | Some(Bson::Null) => 0,
-            Some(other) => {
-                let reason = format_args!("the tokenCredits of {user} are a {:?}", other.element_type());
-                return Err::<_, StoreError>(crate::store::mongodb::fields::damaged(collection.name(), reason));
-            }
-        };
-        Ok(Some((Credits(credits), lenient_moment(balance.get("lastRefill")))))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::store::mongodb::MongoStore;
 use crate::store::mongodb::fault;
 use crate::store::mongodb::fields::date;
 use crate::store::mongodb::names::Place;
+use crate::store::mongodb::shapes;
 
 /// What was found of one person.
 #[derive(Debug, Default)]
@@ -38,21 +39,8 @@ struct Line {
     last_message: Timestamp,
 }
 
-/// The text of a message, wherever LibreChat's version of then kept it.
-fn text_of(message: &Document) -> String {
-    if let Some(text) = lenient_text(message, "text") {
-        return text.to_owned();
-    }
-    let Some(Bson::Array(parts)) = message.get("content") else { return String::new() };
-    let part = |part: &Bson| {
-        let part = part.as_document()?;
-        lenient_text(part, "text").or_else(|| lenient_text(part, "text.value")).map(str::to_owned)
-    };
-    parts.iter().filter_map(part).collect::<Vec<_>>().join(" ")
-}
-
 /// Whether a person wrote it.
-fn is_from_person(message: &Document) -> bool {
+pub(in crate::store::mongodb) fn is_from_person(message: &Document) -> bool {
     match message.get("isCreatedByUser") {
         Some(Bson::Boolean(from_person)) => *from_person,
         _ => matches!(lenient_text(message, "role"), Some("external" | "user")) || lenient_text(message, "sender") == Some("User"),
@@ -162,7 +150,7 @@ fn place(user: UserId, message: &Document, line: &mut Line, adopted: &mut Adopte
         "parentMessageId": parent.to_string(),
     };
     if lenient_text(message, "text").is_none() {
-        set.insert("text", text_of(message));
+        set.insert("text", shapes::content_text(message).unwrap_or_default());
     }
     Some(set)
 }
