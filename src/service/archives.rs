@@ -192,7 +192,8 @@ pub async fn verify(archive: File, mut progress: impl FnMut(Progress) + Send + '
 /// Restores an archive that was verified, from where that was interrupted before. Returns how many records were there already.
 ///
 /// # Errors
-/// [`StoreError::Conflict`] when the store holds something, or is half restored from another archive; [`KeepError`].
+/// [`StoreError::Conflict`] when the store holds something, or is half restored from another archive; [`ArchiveError::Unfit`] at the
+/// first record that does not fit to those before it; [`KeepError`].
 pub async fn restore(
     store: SharedStore,
     archive: File,
@@ -213,8 +214,16 @@ fn restore_blocking(
     archive.rewind()?;
     let mut reader = Reader::begin(BufReader::with_capacity(1 << 18, archive))?;
     let (mut batch, mut records, mut begun_at) = (Vec::<Record>::new(), 0_u64, 0);
+    let (mut references, mut unfit) = (References::default(), None);
     while let Some(record) = reader.next_record()? {
         records += 1;
+        let line = reader.line();
+        references.take(&record, &mut |fault| {
+            unfit.get_or_insert(ArchiveError::Unfit { line, fault });
+        });
+        if let Some(error) = unfit {
+            return Err(error.into());
+        }
         if records <= before {
             begun_at = reader.bytes();
             continue;
@@ -225,6 +234,12 @@ fn restore_blocking(
             begun_at = reader.bytes();
             progress(Progress { records, bytes: reader.bytes() });
         }
+    }
+    references.end(&mut |fault| {
+        unfit.get_or_insert(ArchiveError::Unfit { line: reader.line() - 1, fault });
+    });
+    if let Some(error) = unfit {
+        return Err(error.into());
     }
     // Between two looks the file may have become another.
     if reader.summary().map(|read| &read.sha256) != Some(&summary.sha256) {

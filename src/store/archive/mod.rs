@@ -60,6 +60,14 @@ pub enum ArchiveError {
         /// What is wrong with it.
         reason: String,
     },
+    /// It is what was written, but a record does not fit to those before it.
+    #[error("the archive does not fit together, beginning in line {line}: {fault}")]
+    Unfit {
+        /// The first line that does not fit, from 1.
+        line: u64,
+        /// How not.
+        fault: Fault,
+    },
     /// It is no archive, or one of a newer release.
     #[error("{0}")]
     Unsupported(String),

@@ -227,7 +227,9 @@ pub(super) fn receipt_put(record: &record::StoredReceipt) -> StoreResult<Put> {
         turn_id: record.turn_id,
     };
     let fingerprint = record.fingerprint.as_deref().map(|digits| bytes("receipt", digits)).transpose()?;
-    let (key, mut set) = shapes::receipt_document(&format!("{}\n{}", record.door, record.key), &receipt, None, record.stored_at);
+    let (mut key, mut set) = shapes::receipt_document(&format!("{}\n{}", record.door, record.key), &receipt, None, record.stored_at);
     set.insert("fingerprint", fingerprint.map_or(Bson::Null, binary));
+    // Another person's of the same key is not written over: it is in the way, and that is said.
+    key.insert("user", record.user_id.to_string());
     Ok(Put::set(Place::Receipts, key, set))
 }
