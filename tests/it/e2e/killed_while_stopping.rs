@@ -8,7 +8,7 @@ use crate::support::chance::Chance;
 use crate::support::twilio::Twilio;
 
 const PEOPLE: usize = 10;
-const KILLS: usize = 12;
+const KILLS: u32 = 12;
 
 /// The newest part's number.
 fn parts_of_the_journal(stage: &Stage) -> Option<std::ffi::OsString> {
@@ -26,8 +26,10 @@ async fn whoever_is_killed_while_writing_json_files_loses_nothing() {
         let (_, rest) = manifest.split_once("\"generation\":").unwrap();
         rest.split(',').next().unwrap().parse::<u64>().unwrap()
     };
-    let mut whole = 0;
-    for round in 0..KILLS {
+    let (mut whole, mut at) = (0, Vec::new());
+    // How long writing takes from its first step to the end of the program: the first round is not killed and tells it.
+    let mut whole_time = Duration::ZERO;
+    for round in 0..=KILLS {
         let product = stage.home.serve().await;
         let before = generation();
         for person in 0..PEOPLE {
@@ -35,6 +37,7 @@ async fn whoever_is_killed_while_writing_json_files_loses_nothing() {
         }
         stage.no_job_left(SOON).await;
         let journal = parts_of_the_journal(&stage);
+        let mut product = product;
         product.terminate();
         // Writing files begins with a new part of the journal.
         let begun = Instant::now();
@@ -42,22 +45,34 @@ async fn whoever_is_killed_while_writing_json_files_loses_nothing() {
             assert!(begun.elapsed() < SOON, "it does not write its files");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        tokio::time::sleep(Duration::from_millis(chance.between(0, 60))).await;
+        if round == 0 {
+            let begun = Instant::now();
+            assert!(product.ended(SOON).await.success());
+            whole_time = begun.elapsed();
+            assert!(generation() > before);
+            continue;
+        }
+        // Each kill has a share of that time for itself, the last the end of it.
+        let share = (f64::from(round - 1) + f64::from(u32::try_from(chance.between(0, 1_000)).unwrap()) / 1_000.0) / f64::from(KILLS);
+        tokio::time::sleep(whole_time.mul_f64(share)).await;
         product.kill();
-        whole += usize::from(generation() > before);
+        let is_whole = generation() > before;
+        whole += u32::from(is_whole);
+        at.push(format!("{:.0} %{}", share * 100.0, if is_whole { " (written)" } else { "" }));
         // Each second time the files alone must do, with the journal.
         if round % 2 == 0 {
             std::fs::remove_dir_all(stage.home.data().join("json/index")).unwrap();
         }
     }
-    eprintln!("of {KILLS} kills {whole} came after the files had been written");
+    eprintln!("of {KILLS} kills within {whole_time:?} {whole} came after the files had been written: {}", at.join(", "));
+    assert!(whole < KILLS, "no kill came while files were written");
     let product = stage.home.serve().await;
     let books = Books::read(&stage.home).await;
     for person in 0..PEOPLE {
         let entries = books.only(&number(person));
-        assert_eq!(entries.len(), 2 * KILLS, "person {person}");
+        assert_eq!(entries.len(), 2 * (usize::try_from(KILLS).unwrap() + 1), "person {person}");
         assert_one_chain(entries);
-        let expected: Vec<String> = (0..KILLS).map(|round| format!("you said: text {round}")).collect();
+        let expected: Vec<String> = (0..=KILLS).map(|round| format!("you said: text {round}")).collect();
         assert_eq!(stage.carrier.bodies_to(&number(person)), expected);
     }
     product.stop().await;
