@@ -65,7 +65,7 @@ macro_rules! section {
 }
 
 section!(/// `server`: the listening socket and what stands before it.
-Server { listen: SocketAddr, public_url: String, trusted_proxies: Vec<String>, stop_seconds: u64, body_limit_bytes: usize });
+Server { listen: SocketAddr, public_url: String, trusted_proxies: Vec<String>, acknowledge_seconds: u64, stop_seconds: u64, body_limit_bytes: usize });
 section!(/// `storage`: which backend, and where.
 Storage { backend: Backend, path: PathBuf, sqlite: Sqlite, json: Json, mongodb: MongoDb });
 section!(/// `storage.sqlite`.

@@ -161,7 +161,8 @@ impl Check<'_> {
     }
 
     fn numbers(&mut self, config: &Config) {
-        let at_least_one: [(&str, u64); 29] = [
+        let at_least_one: [(&str, u64); 30] = [
+            ("server.acknowledge_seconds", config.server.acknowledge_seconds),
             ("server.body_limit_bytes", config.server.body_limit_bytes as u64),
             ("storage.sqlite.readers", config.storage.sqlite.readers as u64),
             ("storage.mongodb.timeout_seconds", config.storage.mongodb.timeout_seconds),

@@ -8,6 +8,7 @@ mod address;
 mod auth;
 mod body;
 mod health;
+mod in_time;
 mod live;
 mod me;
 mod messages;

@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits for a model. Whoever is not proven to be the carrier learns nothing but 403.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -9,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use metrics::counter;
 
 use super::address::{candidate_urls, is_local};
+use super::in_time::in_time;
 use super::problem::{ApiError, Problem, ProblemKind};
 use super::segment::Segment;
 use super::state::HttpState;
@@ -70,7 +73,8 @@ async fn store(state: &HttpState, gateway: &dyn Gateway, event: WebhookEvent) ->
     let uncounted = match event {
         WebhookEvent::Inbound(message) => {
             let confirms = if gateway.confirms_consent() { CarrierConfirms::Yes } else { CarrierConfirms::No };
-            match state.receiver.receive_sms(*message, confirms).await? {
+            let receiver = Arc::clone(&state.receiver);
+            match in_time(state, async move { receiver.receive_sms(*message, confirms).await }).await? {
                 Received::NotAdmitted => "not-admitted",
                 Received::TooLong => "too-long",
                 Received::TooMany => "too-many",
@@ -79,7 +83,8 @@ async fn store(state: &HttpState, gateway: &dyn Gateway, event: WebhookEvent) ->
             }
         }
         WebhookEvent::Status(report) => {
-            state.receiver.receive_status(&report).await?;
+            let receiver = Arc::clone(&state.receiver);
+            in_time(state, async move { receiver.receive_status(&report).await }).await?;
             return Ok(());
         }
         WebhookEvent::Ignored { reason } => reason,

@@ -1,5 +1,6 @@
 //! `POST /api/messages/{conversationId}`: check the key, read, store, then wait for the answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -13,6 +14,7 @@ use super::wait::Waiting;
 use crate::domain::conversation::Choice;
 use crate::domain::user::Preferences;
 use crate::http::auth;
+use crate::http::in_time::in_time;
 use crate::http::problem::{ApiError, Problem, ProblemKind};
 use crate::http::segment::Segment;
 use crate::http::state::HttpState;
@@ -55,7 +57,8 @@ async fn receive(state: HttpState, path_id: Option<String>, request: Request) ->
     drop(bytes);
     check_model(&state, &message).await?;
     let follower = state.watch.follow(turn_id);
-    let (receipt, repeat, end) = match state.receiver.receive_api(message).await? {
+    let receiver = Arc::clone(&state.receiver);
+    let (receipt, repeat, end) = match in_time(&state, async move { receiver.receive_api(message).await }).await? {
         Received::Stored { receipt, repeat, end } => (receipt, repeat, end),
         refused => return Err(refusal(&refused, state.config.external_api.messages_per_minute)),
     };

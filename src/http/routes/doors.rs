@@ -53,7 +53,11 @@ fn not_a_person() -> Answer {
 }
 
 fn unavailable() -> Answer {
-    answer(503, "Storage is unavailable; nothing was stored. `Retry-After` says when to try again.", PROBLEM)
+    answer(
+        503,
+        "Storage is unavailable; nothing was stored, unless `detail` says that this is not known. `Retry-After` says when to try again.",
+        PROBLEM,
+    )
 }
 
 fn wrong_parameter() -> Answer {

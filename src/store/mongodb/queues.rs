@@ -2,11 +2,18 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::store::{StoreError, StoreResult};
+
 /// Queues, so many that two people seldom share one.
 const QUEUES: usize = 512;
+
+/// How long a turn is waited for. Those before it take milliseconds, but where the server says nothing each of them takes the time of
+/// its commands: whoever begins behind them all has been given up by its caller long before.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// A queue for each of many keys. It only keeps units of one process from getting in each other's way: what makes them right is
 /// the version of the head.
@@ -19,11 +26,18 @@ impl Queues {
     }
 
     /// Waits for the key's turn, which lasts as long as what is returned.
-    pub(super) async fn of(&self, key: &[u8]) -> OwnedMutexGuard<()> {
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not come in time: nothing was begun.
+    pub(super) async fn of(&self, key: &[u8]) -> StoreResult<OwnedMutexGuard<()>> {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let place = usize::try_from(hasher.finish() % QUEUES as u64).unwrap_or(0);
         let queue = self.0.get(place).map_or_else(Arc::default, Arc::clone);
-        queue.lock_owned().await
+        tokio::time::timeout(LONGEST, queue.lock_owned()).await.map_err(|_elapsed| {
+            let reason =
+                format!("what came before it took longer than {} s, so nothing was stored; MongoDB is slow, or silent", LONGEST.as_secs());
+            StoreError::Unavailable { reason, source: None }
+        })
     }
 }

@@ -1,9 +1,14 @@
 //! Taking in messages.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use scrubjay::domain::user::Preferences;
 use scrubjay::store::{Accepted, NewInbound, PageRequest};
 
 use super::fixture::{ANN, Fixture, NOON, phone};
+use crate::support::chance::Chance;
 
 pub(super) async fn a_first_text_makes_the_person_and_the_conversation(f: Fixture) {
     let receipt = f.stored(NewInbound { token_count: 2, ..f.text(ANN, "hello") }).await;
@@ -72,4 +77,50 @@ pub(super) async fn fifty_first_texts_at_once_make_one_person_and_one_chain(f: F
     let (user, conversation) = (receipts[0].user_id, receipts[0].conversation_id);
     assert_eq!(f.messages(user, conversation).await.len(), 100);
     f.assert_chain(user, conversation).await;
+}
+
+/// Does some steps of work and leaves it where it is then; what it came to, where it was done before.
+async fn leaving_after<T>(steps: u64, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut left) = (pin!(work), steps);
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Pending if left > 0 => {
+            left -= 1;
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+    })
+    .await
+}
+
+/// A sender that hangs up, or waits no longer, may leave the store at any moment of its work.
+pub(super) async fn a_text_whose_taker_left_at_any_moment_is_whole_or_not_there(f: Fixture) {
+    let chance = Chance::new();
+    let first = f.texted(ANN, "text 0").await;
+    let (rounds, mut left) = (f.times(60), 0);
+    for round in 1..=rounds {
+        let text = f.text(ANN, &format!("text {round}"));
+        // Right behind the first thing that it waits for, or when it has gone on so many times.
+        let steps = if round % 3 == 0 { 0 } else { chance.between(1, 30) };
+        let taken = leaving_after(steps, f.store.accept(text.clone())).await;
+        left += u32::from(taken.is_none());
+        let again = f.store.accept(text).await.unwrap();
+        let stored = |accepted: &Accepted| match accepted {
+            Accepted::Stored(receipt) | Accepted::Repeat(receipt) => *receipt,
+            other => panic!("{other:?}"),
+        };
+        if let Some(taken) = taken {
+            let taken = taken.unwrap();
+            assert_eq!(again, Accepted::Repeat(stored(&taken)));
+        }
+        assert_eq!(stored(&again).conversation_id, first.conversation_id);
+    }
+    eprintln!("{left} of {rounds} were left");
+    assert!(left > 0, "nobody left in the middle");
+    f.drain().await;
+    let said = f.said(first).await;
+    let expected: Vec<String> = (0..=rounds).flat_map(|round| [format!("text {round}"), format!("re: text {round}")]).collect();
+    assert_eq!(said, expected);
+    f.assert_chain(first.user_id, first.conversation_id).await;
+    assert_eq!(f.store.find_user(first.user_id).await.unwrap().unwrap().message_count, i64::from(rounds) + 1);
 }

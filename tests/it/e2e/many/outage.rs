@@ -25,8 +25,8 @@ use crate::support::{eventually, http_client_with};
 const PEOPLE: usize = 8;
 /// `storage.mongodb.timeout_seconds`: how long a program looks for a server.
 const TIMEOUT: u64 = 2;
-/// The longest that a sender may have to wait for its answer. It is far less where nothing else keeps the machine busy.
-const LONGEST: Duration = Duration::from_secs(30);
+/// The longest that a sender may have to wait for its answer: then Twilio gives up. `server.acknowledge_seconds` is 10.
+const LONGEST: Duration = Duration::from_secs(15);
 /// An answer of before may still be on its way that long.
 const ON_ITS_WAY: Duration = Duration::from_millis(500);
 
