@@ -62,5 +62,6 @@ pub fn describe_metrics() {
     describe_counter!("endpoint_redirected_total", Unit::Count, "Requests that named the role \"external\" as their endpoint");
     describe_counter!("backups_total", Unit::Count, "Scheduled archives, by outcome (written, failed)");
     describe_gauge!("backup_age_seconds", Unit::Seconds, "How old the newest scheduled archive is");
+    describe_counter!("store_damage_total", Unit::Count, "Requests that were refused because what is stored is damaged");
     describe_counter!("budget_refusals_total", Unit::Count, "Turns that were refused for a budget, by reason");
 }

@@ -16,6 +16,12 @@ use crate::store::StoreError;
 /// Seconds after which a caller should try again when the store was unavailable.
 const STORE_RETRY_SECONDS: u64 = 5;
 
+/// The same when the store is damaged, which somebody must mend first.
+const MEND_RETRY_SECONDS: u64 = 60;
+
+/// What is said where a write had no answer in time.
+const UNCERTAIN: &str = "whether it was stored is not known; what is sent again under the same key is stored once";
+
 /// Declares the kinds of problem: name in the `type` URI, status, title, and what it means for a caller.
 macro_rules! problems {
     ($($(#[$doc:meta])* $kind:ident = $status:ident $name:literal $title:literal $meaning:literal;)*) => {
@@ -106,7 +112,7 @@ problems! {
     ModelFailed = BAD_GATEWAY "model-failed" "The model did not answer"
         "The message is stored under the ids given. `willRetry` says whether another attempt follows by itself; else it is a dead letter that the host can replay.";
     StorageUnavailable = SERVICE_UNAVAILABLE "storage-unavailable" "Storage is unavailable"
-        "Nothing was stored. Try again after the seconds of `Retry-After`.";
+        "Nothing was stored, unless `detail` says that this is not known. Try again after the seconds of `Retry-After`; a repeat under the same key is stored once.";
     StillWorking = GATEWAY_TIMEOUT "still-working" "Not answered yet"
         "The message is stored and will be answered, but not within the time that this answer waits.";
 }
@@ -254,6 +260,7 @@ impl From<ProblemKind> for ApiError {
 impl From<StoreError> for ApiError {
     /// Logged here, because here it is handled; the caller learns only what it can act upon.
     fn from(error: StoreError) -> Self {
+        let is_uncertain = error.outcome_is_unknown();
         match error {
             StoreError::NotFound { .. } => ProblemKind::NotFound.into(),
             StoreError::Conflict { reason } => Problem::new(ProblemKind::Conflict).detail(reason).into(),
@@ -261,9 +268,16 @@ impl From<StoreError> for ApiError {
             StoreError::Unavailable { reason, source } => {
                 let cause = source.map(|source| source.to_string());
                 tracing::warn!(%reason, cause, "a request was refused because storage is unavailable");
-                Problem::new(ProblemKind::StorageUnavailable).retry_after(STORE_RETRY_SECONDS).into()
+                let problem = Problem::new(ProblemKind::StorageUnavailable).retry_after(STORE_RETRY_SECONDS);
+                if is_uncertain { problem.detail(UNCERTAIN) } else { problem }.into()
             }
-            StoreError::LeaseLost | StoreError::Corrupt { .. } | StoreError::Unsupported { .. } => {
+            // Once it is mended the same can be stored: whoever sent it must keep it until then.
+            StoreError::Corrupt { .. } => {
+                metrics::counter!("store_damage_total").increment(1);
+                tracing::error!(%error, "a request was refused because what is stored is damaged; until that is mended its sender tries again");
+                Problem::new(ProblemKind::StorageUnavailable).retry_after(MEND_RETRY_SECONDS).into()
+            }
+            StoreError::LeaseLost | StoreError::Unsupported { .. } => {
                 tracing::error!(%error, "a request failed in storage");
                 ProblemKind::Internal.into()
             }

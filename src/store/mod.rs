@@ -117,6 +117,8 @@ pub enum StoreError {
     Corrupt {
         /// The file.
         place: PathBuf,
+        /// How much of the store that concerns.
+        extent: Extent,
         /// What is wrong and the way out.
         reason: String,
     },
@@ -126,6 +128,15 @@ pub enum StoreError {
         /// What was found and what to do.
         reason: String,
     },
+}
+
+/// How far damage reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The store as a whole: it is not ready until somebody has mended it.
+    Store,
+    /// What belongs to one person, or one thing of theirs; everybody else's is well.
+    Part,
 }
 
 /// The cause of a [`StoreError::Unavailable`] that another process's lock is: it passes.

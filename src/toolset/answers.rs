@@ -69,10 +69,11 @@ pub(super) fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Extent;
 
     #[test]
     fn what_the_store_failed_of_stays_with_the_host() {
-        let damaged = StoreError::Corrupt { place: "/srv/scrubjay.db".into(), reason: "page 7".to_owned() };
+        let damaged = StoreError::Corrupt { place: "/srv/scrubjay.db".into(), extent: Extent::Store, reason: "page 7".to_owned() };
         let busy = StoreError::Unavailable { reason: "the disk of /srv is full".to_owned(), source: None };
         for error in [damaged, busy] {
             let told = unreachable("the memory", &error).unwrap();

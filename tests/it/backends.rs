@@ -51,6 +51,12 @@ impl Ground {
         Self { backend: "mongodb", database: Some(Database::at(uri)) }
     }
 
+    /// MongoDB's database, as anybody sees it.
+    #[cfg(feature = "mongodb")]
+    pub(crate) async fn raw(&self) -> mongodb::Database {
+        self.database.as_ref().expect("it is another backend").open().await
+    }
+
     /// The one of two numbers that fits: the test server that stands for MongoDB is many times slower than files.
     pub(crate) fn size(&self, of_files: usize, of_mongodb: usize) -> usize {
         if self.backend == "mongodb" { of_mongodb } else { of_files }

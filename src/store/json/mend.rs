@@ -64,7 +64,7 @@ pub(in crate::store) fn mend(storage: &Storage, clock: &Clock) -> StoreResult<Ve
             set_aside(&path)?;
             mended.push(Mended { file: path, what: format!("{error}; written anew from the index, which has everything") });
         }
-        if let Some(StoreError::Corrupt { place, reason }) = journal {
+        if let Some(StoreError::Corrupt { place, reason, .. }) = journal {
             let segment = after_journal(&layout, &identity.store, &manifest, &place)?;
             mended
                 .push(Mended { file: place, what: format!("{reason}; the index has what it said; the journal goes on in part {segment}") });

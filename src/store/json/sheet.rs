@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::layout::FileOf;
 use crate::domain::ids::UserId;
 use crate::store::record::Record;
-use crate::store::{StoreError, StoreResult};
+use crate::store::{Extent, StoreError, StoreResult};
 
 /// What the head says first.
 pub(super) const FORMAT: &str = "scrubjay-json";
@@ -58,7 +58,7 @@ fn json(head: &Head) -> StoreResult<String> {
 pub(super) fn damaged(path: &Path, what: &str) -> StoreError {
     let reason =
         format!("{what}; stop everything that uses the store, then `scrubjay store check --use-previous` goes back to the last good copy");
-    StoreError::Corrupt { place: path.to_owned(), reason }
+    StoreError::Corrupt { place: path.to_owned(), extent: Extent::Store, reason }
 }
 
 /// What a file is checked to be.

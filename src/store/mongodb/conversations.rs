@@ -92,7 +92,7 @@ impl Conversations for MongoStore {
     }
 
     async fn close_conversation(&self, user_id: UserId, id: ConversationId) -> StoreResult<Conversation> {
-        let mut attempts = self.unit(user_id).await;
+        let mut attempts = self.unit(user_id);
         loop {
             let mut unit = of_nobody(attempts.begin().await)?;
             unit.need_thread(id).await?;
@@ -112,7 +112,7 @@ impl Conversations for MongoStore {
     }
 
     async fn delete_conversation(&self, user_id: UserId, id: ConversationId) -> StoreResult<()> {
-        let mut attempts = self.unit(user_id).await;
+        let mut attempts = self.unit(user_id);
         loop {
             let mut unit = of_nobody(attempts.begin().await)?;
             unit.need_thread(id).await?;

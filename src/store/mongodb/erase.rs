@@ -67,7 +67,7 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such person, nor one who is being erased.
     pub(super) async fn begin_to_erase(&self, user: UserId) -> StoreResult<()> {
-        let mut attempts = self.unit(user).await;
+        let mut attempts = self.unit(user);
         loop {
             let mut unit = match attempts.begin().await {
                 Err(StoreError::NotFound { .. }) if self.is_being_erased(user).await? => return Ok(()),

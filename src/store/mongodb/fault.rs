@@ -50,11 +50,6 @@ pub(super) fn unavailable(error: Error) -> StoreError {
     StoreError::unavailable(SILENT, error)
 }
 
-/// The same behind a commit, where not even a look could be had.
-pub(super) fn unknown_behind(error: StoreError) -> StoreError {
-    StoreError::unknown_outcome(SILENT, Some(error.into()))
-}
-
 /// The same behind a commit: it may have happened.
 pub(super) fn unknown(error: Error) -> StoreError {
     StoreError::unknown_outcome(SILENT, Some(error.into()))

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::staged::unwritable;
 use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
-use crate::store::{StoreError, StoreResult};
+use crate::store::{Extent, StoreError, StoreResult};
 
 /// A document of a collection, to be read.
 pub(super) struct Fields<'a> {
@@ -178,7 +178,7 @@ impl<'a> Fields<'a> {
 /// What is said of data that is not what it should be.
 pub(super) fn damaged(collection: &str, reason: impl std::fmt::Display) -> StoreError {
     let reason = format!("{reason}; mend or delete that document with mongosh, or restore a copy");
-    StoreError::Corrupt { place: PathBuf::from(format!("MongoDB collection {collection}")), reason }
+    StoreError::Corrupt { place: PathBuf::from(format!("MongoDB collection {collection}")), extent: Extent::Part, reason }
 }
 
 /// A moment as the server keeps it.
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(fields.number("in.c").unwrap(), 3);
         assert_eq!(fields.find_text("none").unwrap(), None);
         for error in [fields.number("b"), fields.number("missing"), fields.number("half"), fields.moment("a").map(Timestamp::as_millis)] {
-            let StoreError::Corrupt { place, reason } = error.unwrap_err() else { panic!("it is damage") };
+            let StoreError::Corrupt { place, reason, .. } = error.unwrap_err() else { panic!("it is damage") };
             assert!(place.ends_with("MongoDB collection turns"), "{place:?}");
             assert!(reason.contains("document 7"), "{reason}");
         }

@@ -14,6 +14,7 @@ use super::left_over::staged_since;
 use super::shapes::carrier_key;
 use super::staged::{Writes, binary};
 use super::state::{Outgoing, State};
+use super::trail::Trail;
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
@@ -53,6 +54,8 @@ pub(super) struct Head {
     /// back from a failure may be without the last of what was read from it before; then the version is given once more, to
     /// another unit.
     pub(super) unit: Uuid,
+    /// The units before it.
+    pub(super) trail: Trail,
     /// Everything that units decide by.
     pub(super) state: State,
     /// What is still to be written elsewhere, as far as the head says.
@@ -65,13 +68,14 @@ impl Head {
     /// # Errors
     /// [`StoreError::Conflict`] when it is larger than the server takes.
     pub(super) fn document(&self) -> StoreResult<Document> {
-        let Self { user_id, version, unit, state, pending } = self;
+        let Self { user_id, version, unit, trail, state, pending } = self;
         let mut document = doc! { "_id": object_id(*user_id), "version": version, "unit": unit.to_string() };
         let mut given = |name: &str, value: Option<Bson>| {
             if let Some(value) = value {
                 document.insert(name, value);
             }
         };
+        given("trail", (!trail.is_empty()).then(|| binary(trail.to_bytes())));
         given("phone", state.person.phone.as_ref().map(|phone| phone.as_str().into()));
         let receipts: Vec<&str> = state.receipts.iter().map(|receipt| receipt.key.as_str()).collect();
         given("receipts", (!receipts.is_empty()).then(|| receipts.into()));
@@ -109,9 +113,16 @@ impl Head {
             user_id: fields.user("_id")?,
             version: fields.number("version")?,
             unit: fields.id("unit", |unit| unit)?,
+            trail: Self::trail_from(&fields)?,
             state: fields.find_value("state")?.ok_or_else(|| fields.damaged("state", "it is missing"))?,
             pending: Self::pending_from(collection, document)?,
         })
+    }
+
+    /// The units before a head's own; a release that did not note them left none.
+    pub(super) fn trail_from(fields: &Fields<'_>) -> StoreResult<Trail> {
+        let Some(bytes) = fields.find_bytes("trail")? else { return Ok(Trail::default()) };
+        Trail::from_bytes(bytes).ok_or_else(|| fields.damaged("trail", "it is no row of ids"))
     }
 
     /// What a head, or the part of one that was asked for, has staged.

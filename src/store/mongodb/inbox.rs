@@ -18,7 +18,7 @@ use crate::store::{Accepted, Action, Change, Door, Effect, Inbox, NewInbound, Re
 impl Inbox for MongoStore {
     async fn accept(&self, new: NewInbound) -> StoreResult<Accepted> {
         // Texts of one number wait for each other here, so that the first makes the person and the second finds them.
-        let _queue = self.queue_of_phone(&new.phone).await;
+        let _queue = self.queue_of_phone(&new.phone).await?;
         let mut remembered = self.heads.find_by_phone(&new.phone);
         let mut made = 0;
         loop {
@@ -26,7 +26,7 @@ impl Inbox for MongoStore {
             let is_fresh = known.is_none();
             let (repeat, head, queue) = if let Some(head) = known {
                 // Nothing of this process comes between the question whether the message came before and the unit that takes it in.
-                let queue = self.queue_of(head.user_id).await;
+                let queue = self.queue_of(head.user_id).await?;
                 let head = self.newest(head);
                 (self.find_repeat(&new.door).await?, Some(head), Some(queue))
             } else {
@@ -52,7 +52,7 @@ impl Inbox for MongoStore {
             }
             let _persons_queue = match (queue, &head) {
                 (None, Some(head)) => {
-                    let queue = self.queue_of(head.user_id).await;
+                    let queue = self.queue_of(head.user_id).await?;
                     let newest = self.newest(Arc::clone(head));
                     if newest.version > head.version {
                         // While it waited, another unit of this process went by, on a head that may know the message.

@@ -88,7 +88,7 @@ impl Jobs for MongoStore {
     }
 
     async fn replay_job(&self, user_id: UserId, id: JobId, expires_at: Timestamp) -> StoreResult<Job> {
-        let mut attempts = self.unit(user_id).await;
+        let mut attempts = self.unit(user_id);
         loop {
             let mut unit = attempts.begin().await.map_err(no_job)?;
             let dead = unit.find_dead(id).await?;
@@ -107,7 +107,7 @@ impl Jobs for MongoStore {
     }
 
     async fn discard_job(&self, user_id: UserId, id: JobId) -> StoreResult<Job> {
-        let mut attempts = self.unit(user_id).await;
+        let mut attempts = self.unit(user_id);
         loop {
             let mut unit = attempts.begin().await.map_err(no_job)?;
             let dead = unit.find_dead(id).await?;

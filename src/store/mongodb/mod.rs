@@ -15,7 +15,7 @@
 //! # A unit of one's own
 //!
 //! ```text
-//! let mut attempts = self.unit(user_id).await;
+//! let mut attempts = self.unit(user_id);
 //! loop {
 //!     let mut unit = attempts.begin().await?;              // the head, with nothing staged left over
 //!     let list = todos::read(&unit, …).await?;             // reads: unit.store.collection(Place::Todos).find(…)
@@ -53,7 +53,9 @@ mod names;
 mod news;
 mod open;
 mod outbox;
+
 mod people;
+mod presence;
 mod queues;
 mod reports;
 mod schedules;
@@ -67,21 +69,24 @@ mod takeover;
 mod threads;
 mod todos;
 mod tokens;
+mod trail;
 mod turns;
 mod unit;
 mod upkeep;
 mod words;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use mongodb::bson::{Bson, Document};
 use mongodb::{Client, Collection, Database};
+use tokio_util::sync::DropGuard;
 
 use self::clocks::Ahead;
 use self::graph::Shelf;
 use self::head::Heads;
 use self::names::{Names, Place};
 use self::open::Host;
+use self::presence::Presence;
 use self::queues::Queues;
 use self::upkeep::Checks;
 use crate::clock::Clock;
@@ -105,13 +110,16 @@ pub(super) struct MongoStore {
     graphs: Shelf,
     /// Schedules whose documents are damaged.
     held_schedules: Holds<Bson>,
+    presence: Arc<Presence>,
+    /// While this lives this process says that it has the database open.
+    beats: Mutex<Option<DropGuard>>,
     /// Where the driver's tasks run; set when everything else stands.
     host: Option<Host>,
 }
 
 impl MongoStore {
     /// A store in a database that is ready for it.
-    fn over(client: Client, db: Database, names: Names, clock: Clock, writes_across: bool) -> Self {
+    fn over(client: Client, db: Database, names: Names, clock: Clock, writes_across: bool, presence: Arc<Presence>) -> Self {
         Self {
             clock,
             client,
@@ -125,6 +133,8 @@ impl MongoStore {
             checks: Checks::default(),
             graphs: Shelf::default(),
             held_schedules: Holds::default(),
+            presence,
+            beats: Mutex::default(),
             host: None,
         }
     }

@@ -38,6 +38,8 @@ pub(super) enum Place {
     Marks,
     /// What says that this is our data, and of which version.
     Meta,
+    /// Processes that have the database open.
+    Processes,
     /// Knowledge graphs; beside them lie the documents of an earlier plan, which have other fields.
     Memory,
     /// Todo lists; likewise.
@@ -96,6 +98,7 @@ impl Names {
             Place::Days => "days",
             Place::Marks => "marks",
             Place::Meta => "meta",
+            Place::Processes => "processes",
             Place::Schedules => "schedules",
             Place::Tokens => "tokens",
             Place::HashKeys => "hash_keys",

@@ -1,6 +1,7 @@
 //! Opening: connect, see whose database it is, make the indexes, take over what LibreChat and earlier plans left there.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use mongodb::bson::doc;
@@ -14,6 +15,7 @@ use super::fields::{Fields, date};
 use super::indexes;
 use super::keeping;
 use super::names::{Names, Place};
+use super::presence::Presence;
 use crate::clock::Clock;
 use crate::config::sections::Storage;
 use crate::store::{Purpose, StoreError, StoreResult};
@@ -81,9 +83,17 @@ impl MongoStore {
             let Connection { client, database, writes_across } = connect::connect(&settings).await?;
             let names = Names::new(&settings);
             identify(&database, &names, &clock, &folder).await?;
-            keeping::check_purpose(&database, &names.of(Place::Meta), purpose).await?;
+            let presence = Presence::new(&database, &names, &clock);
+            presence.beat().await?;
+            if let Err(refused) = keeping::check_purpose(&database, &names.of(Place::Meta), purpose).await {
+                presence.leave().await;
+                return Err(refused);
+            }
+            presence.forget_the_dead().await;
             indexes::ensure(&database, &names).await?;
-            let store = Self::over(client, database, names, clock, writes_across);
+            let beats = presence.go_on();
+            let store = Self::over(client, database, names, clock, writes_across, presence);
+            *store.beats.lock().unwrap_or_else(PoisonError::into_inner) = Some(beats);
             store.compare_clocks().await?;
             store.take_over().await?;
             Ok(store)

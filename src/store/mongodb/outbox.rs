@@ -105,7 +105,7 @@ impl MongoStore {
         head: Arc<Head>,
     ) -> StoreResult<(Option<LeasedDelivery>, Option<Timestamp>)> {
         let user_id = head.user_id;
-        let _queue = self.queue_of(user_id).await;
+        let _queue = self.queue_of(user_id).await?;
         let mut head = self.newest(head);
         let mut made = 0;
         loop {

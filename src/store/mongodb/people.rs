@@ -64,8 +64,8 @@ impl People for MongoStore {
 
     async fn open_account(&self, account: NewAccount) -> StoreResult<User> {
         let _queue = match &account.phone {
-            Some(phone) => self.queue_of_phone(phone).await,
-            None => self.queue_of(account.person.id).await,
+            Some(phone) => self.queue_of_phone(phone).await?,
+            None => self.queue_of(account.person.id).await?,
         };
         let mut made = 0;
         loop {

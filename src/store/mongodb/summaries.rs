@@ -193,7 +193,7 @@ impl MongoStore {
         id: ConversationId,
         mut rule: impl FnMut(&mut Unit<'_>, Option<Kept>) -> Option<T> + Send,
     ) -> StoreResult<Option<T>> {
-        let mut attempts = self.unit(user_id).await;
+        let mut attempts = self.unit(user_id);
         loop {
             let mut unit = match attempts.begin().await {
                 Err(StoreError::NotFound { .. }) => return Ok(None),

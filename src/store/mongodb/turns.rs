@@ -132,7 +132,7 @@ impl MongoStore {
         limits: &DailyLimits,
     ) -> StoreResult<(Option<LeasedTurn>, Option<crate::domain::time::Timestamp>)> {
         let user_id = head.user_id;
-        let _queue = self.queue_of(user_id).await;
+        let _queue = self.queue_of(user_id).await?;
         let mut head = self.newest(head);
         let mut counted = None;
         let mut made = 0;

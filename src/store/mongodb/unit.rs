@@ -13,12 +13,13 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::MongoStore;
 use super::fault::{self, Wrote};
-use super::fields::{object_id, to_bson};
+use super::fields::{Fields, object_id, to_bson};
 use super::head::{Head, Pending};
 use super::names::Place;
 use super::news;
 use super::staged::{IN_HEAD, Writes, binary};
 use super::state::{Draft, State};
+use super::trail::{Became, Trail};
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
@@ -69,7 +70,7 @@ pub(super) struct Attempts<'a> {
     user_id: UserId,
     made: u32,
     /// Units of one person take turns within a process: they would only get in each other's way.
-    _queue: OwnedMutexGuard<()>,
+    queue: Option<OwnedMutexGuard<()>>,
 }
 
 /// The part of a head by which what is staged can be applied.
@@ -83,6 +84,9 @@ impl Attempts<'_> {
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such person; [`StoreError::Unavailable`] when too many others come before.
     pub(super) async fn begin(&mut self) -> StoreResult<Unit<'_>> {
+        if self.queue.is_none() {
+            self.queue = Some(self.store.queue_of(self.user_id).await?);
+        }
         self.store.wait_before(self.made).await?;
         self.made += 1;
         let mut head = self.store.load(self.user_id).await?.ok_or(StoreError::NotFound { what: "the person" })?;
@@ -146,7 +150,7 @@ impl MongoStore {
     /// A unit of a person that reads other collections as well. Use it as
     ///
     /// ```ignore
-    /// let mut attempts = self.unit(user_id).await;
+    /// let mut attempts = self.unit(user_id);
     /// loop {
     ///     let mut unit = attempts.begin().await?;
     ///     let answer = rule(&mut unit).await?;
@@ -155,8 +159,8 @@ impl MongoStore {
     ///     }
     /// }
     /// ```
-    pub(super) async fn unit(&self, user_id: UserId) -> Attempts<'_> {
-        Attempts { store: self, user_id, made: 0, _queue: self.queue_of(user_id).await }
+    pub(super) const fn unit(&self, user_id: UserId) -> Attempts<'_> {
+        Attempts { store: self, user_id, made: 0, queue: None }
     }
 
     /// A unit on a head that is at hand.
@@ -180,7 +184,7 @@ impl MongoStore {
         when: Apply,
         mut rule: impl FnMut(&mut Draft) -> StoreResult<T> + Send,
     ) -> StoreResult<T> {
-        let _queue = self.queue_of(user_id).await;
+        let _queue = self.queue_of(user_id).await?;
         let mut remembered = self.heads.find(user_id);
         let mut made = 0;
         loop {
@@ -223,12 +227,18 @@ impl MongoStore {
     }
 
     /// Units of one person wait for each other here, as far as they are of this process.
-    pub(super) async fn queue_of(&self, user_id: UserId) -> OwnedMutexGuard<()> {
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when its turn does not come in time.
+    pub(super) async fn queue_of(&self, user_id: UserId) -> StoreResult<OwnedMutexGuard<()>> {
         self.queues.of(user_id.as_bytes()).await
     }
 
     /// The same for a number, whose person is not known yet.
-    pub(super) async fn queue_of_phone(&self, phone: &PhoneNumber) -> OwnedMutexGuard<()> {
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when its turn does not come in time.
+    pub(super) async fn queue_of_phone(&self, phone: &PhoneNumber) -> StoreResult<OwnedMutexGuard<()>> {
         self.phone_queues.of(phone.as_str().as_bytes()).await
     }
 
@@ -269,13 +279,14 @@ impl MongoStore {
         if pending.is_empty() {
             return Ok(());
         }
-        let version = super::fields::Fields::new(&collection, document).number("version")?;
+        let version = Fields::new(&collection, document).number("version")?;
         self.apply(user_id, version, &pending).await
     }
 
     /// Stores a draft in place of the head that it was made from, or as a new person's, and with it what it staged.
     pub(super) async fn commit(&self, base: Option<&Head>, draft: Draft, when: Apply) -> StoreResult<Commit> {
         let user_id = draft.user_id;
+        self.presence.may_commit().await?;
         let begun = Instant::now();
         if base.is_some_and(|base| base.state.merging_into.is_some()) && draft.state.merging_into.is_some() {
             let reason = "the account is becoming part of another; `scrubjay users merge` finishes that".to_owned();
@@ -288,11 +299,18 @@ impl MongoStore {
         if !told.is_empty() {
             document.insert(news::FIELD, told);
         }
-        let happened = self.write_head(base, user_id, &document, unit).await?;
-        if !happened {
-            self.heads.forget(user_id);
-            self.forget_parts(&head.pending.parts).await;
-            return Ok(Commit::Stale);
+        match self.write_head(base, user_id, &document, unit).await? {
+            Became::Newest => {}
+            Became::Earlier => {
+                // Whoever came behind it has carried on, or applied, what it staged.
+                self.heads.forget(user_id);
+                return Ok(Commit::Done);
+            }
+            Became::Nothing | Became::NotYet | Became::Unknown => {
+                self.heads.forget(user_id);
+                self.forget_parts(&head.pending.parts).await;
+                return Ok(Commit::Stale);
+            }
         }
         let head = Arc::new(head);
         self.heads.remember(&head);
@@ -307,8 +325,12 @@ impl MongoStore {
         Ok(Commit::Done)
     }
 
-    /// Writes a head in place of that from which it was made. False when another unit's is there.
-    async fn write_head(&self, base: Option<&Head>, user_id: UserId, document: &Document, unit: uuid::Uuid) -> StoreResult<bool> {
+    /// Writes a head in place of that from which it was made, and tells what became of it: [`Became::Newest`], [`Became::Earlier`], or
+    /// something else where another unit's is there.
+    ///
+    /// # Errors
+    /// [`StoreError::outcome_is_unknown`] when nobody can say.
+    async fn write_head(&self, base: Option<&Head>, user_id: UserId, document: &Document, unit: uuid::Uuid) -> StoreResult<Became> {
         let collection = self.collection(Place::Heads);
         let mut made = 0;
         loop {
@@ -321,25 +343,37 @@ impl MongoStore {
                 }
             };
             let error = match wrote {
-                Wrote::Done => return Ok(true),
-                Wrote::Refused if made == 1 => return Ok(false),
-                // What refuses may be the try before, which arrived late.
+                Wrote::Done => return Ok(Became::Newest),
+                // What refuses may be a try before, of ours or of the driver's, whose answer was lost.
                 Wrote::Refused => None,
                 Wrote::Unknown(error) => Some(error),
             };
-            // The answer did not come: the head says whose unit is there.
-            match (self.load(user_id).await, error) {
-                (Ok(Some(found)), _) if found.unit == unit => return Ok(true),
-                (Ok(found), Some(error)) if found.as_ref().map(|found| found.unit) == base.map(|base| base.unit) => {
+            // The head says whose units it has seen.
+            match (self.became_of(user_id, unit, base).await, error) {
+                (Ok(Became::NotYet), Some(error)) => {
                     if made == WRITES {
                         return Err(fault::unknown(error));
                     }
                 }
-                (Ok(_others), _) => return Ok(false),
-                (Err(gone), None) => return Err(fault::unknown_behind(gone)),
-                (Err(_gone), Some(error)) => return Err(fault::unknown(error)),
+                (Ok(Became::Unknown) | Err(_), Some(error)) => return Err(fault::unknown(error)),
+                (told, _) => return told,
             }
         }
+    }
+
+    /// Asks the head what became of a unit.
+    ///
+    /// # Errors
+    /// [`StoreError::outcome_is_unknown`] when it cannot be read.
+    async fn became_of(&self, user_id: UserId, unit: uuid::Uuid, base: Option<&Head>) -> StoreResult<Became> {
+        let collection = self.collection(Place::Heads);
+        let asked = collection.find_one(doc! { "_id": object_id(user_id) }).projection(doc! { "unit": 1, "trail": 1 });
+        let Some(found) = asked.await.map_err(fault::unknown)? else {
+            return Ok(if base.is_none() { Became::NotYet } else { Became::Nothing });
+        };
+        let fields = Fields::new(collection.name(), &found);
+        let newest = fields.id("unit", |unit| unit)?;
+        Ok(Head::trail_from(&fields)?.tells_of(newest, unit, base.map(|base| base.unit)))
     }
 
     /// The head as it will be; what is too large for it is written as parts first.
@@ -365,7 +399,8 @@ impl MongoStore {
             let parts = self.write_parts(draft.user_id, unit, &pending.writes).await?;
             pending = Pending { unit, parts, writes: Writes::default() };
         }
-        Ok((Head { user_id: draft.user_id, version, unit, state: draft.state, pending }, is_large))
+        let trail = base.map_or_else(Trail::default, |base| base.trail.followed_by(base.unit));
+        Ok((Head { user_id: draft.user_id, version, unit, trail, state: draft.state, pending }, is_large))
     }
 
     /// Writes what is too large for a head; returns the parts' names.

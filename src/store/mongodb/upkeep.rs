@@ -1,5 +1,6 @@
 //! What concerns the store as a whole: whether it answers, figures, marks, and the leases of a process.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -128,6 +129,8 @@ impl Upkeep for MongoStore {
     }
 
     async fn close(&self) {
+        drop(self.beats.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.presence.leave().await;
         self.client.clone().shutdown().await;
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::store::{Locked, StoreError};
+use crate::store::{Extent, Locked, StoreError};
 
 /// Why a unit of work did not happen.
 #[derive(Debug)]
@@ -53,19 +53,20 @@ impl Fault {
 /// Sorts SQLite's errors by what the caller, or the host, can do.
 pub(in crate::store) fn explain(error: rusqlite::Error, file: &Path) -> StoreError {
     let name = file.display();
-    let corrupt = |reason: String| StoreError::Corrupt { place: file.to_owned(), reason };
+    let corrupt = |extent: Extent, reason: String| StoreError::Corrupt { place: file.to_owned(), extent, reason };
     let code = match &error {
         rusqlite::Error::SqliteFailure(failure, _) => failure.code,
         damage if is_damage(damage) => {
-            return corrupt(format!(
-                "a row holds what cannot be there ({error}); keep the file, restore a copy, or mend the row with the sqlite3 tool"
-            ));
+            let reason =
+                format!("a row holds what cannot be there ({error}); keep the file, restore a copy, or mend the row with the sqlite3 tool");
+            return corrupt(Extent::Part, reason);
         }
         _ => ErrorCode::Unknown,
     };
     let reason = match code {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-            return corrupt(format!("{error}; keep the file aside and restore a copy of it, or try `sqlite3 {name} .recover` on a copy"));
+            let reason = format!("{error}; keep the file aside and restore a copy of it, or try `sqlite3 {name} .recover` on a copy");
+            return corrupt(Extent::Store, reason);
         }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
             let reason = format!("another process kept {name} locked longer than {} s; end it, or try again", super::open::WAIT.as_secs());
@@ -85,7 +86,9 @@ pub(in crate::store) fn explain(error: rusqlite::Error, file: &Path) -> StoreErr
 /// The same failure for the next caller.
 pub(super) fn same(error: &StoreError) -> StoreError {
     match error {
-        StoreError::Corrupt { place, reason } => StoreError::Corrupt { place: place.clone(), reason: reason.clone() },
+        StoreError::Corrupt { place, extent, reason } => {
+            StoreError::Corrupt { place: place.clone(), extent: *extent, reason: reason.clone() }
+        }
         locked @ StoreError::Unavailable { reason, .. } if locked.is_locked() => StoreError::unavailable(reason.clone(), Locked),
         unknown @ StoreError::Unavailable { reason, .. } if unknown.outcome_is_unknown() => {
             StoreError::unknown_outcome(reason.clone(), None)

@@ -10,6 +10,7 @@ mod changes;
 mod check;
 mod checkpoint;
 mod conversations;
+mod damage;
 mod erase;
 mod erased_consents;
 mod fault;
@@ -24,6 +25,7 @@ mod open;
 mod outbox;
 mod people;
 mod port;
+mod presence;
 mod readers;
 mod records;
 mod rows;
@@ -54,11 +56,13 @@ use rusqlite::Connection;
 
 use self::check::Checks;
 use self::checkpoint::{Checkpointer, Progress};
+use self::damage::Met;
 use self::fault::explain;
 pub(super) use self::fault::{Fault, Outcome};
 pub(super) use self::journal::{Beside, Companion, Journal};
 pub(super) use self::migrate::MIGRATIONS;
 pub(super) use self::open::{Access, connect, file_in, prepare};
+use self::presence::Presence;
 use self::readers::Readers;
 pub(super) use self::records::{Noticed, Numbers, delete, noticed, of_kinds, put, refresh, watch};
 use self::short::ShortReads;
@@ -83,6 +87,8 @@ pub(super) struct SqliteStore {
     companion: Option<Arc<dyn Companion>>,
     progress: Arc<Progress>,
     checks: Checks,
+    damage: Met,
+    presence: Arc<Presence>,
     /// Schedules whose rows are damaged.
     held_schedules: Holds<schedules::Key>,
     writer: Arc<Writer>,
@@ -108,6 +114,8 @@ impl SqliteStore {
         beside: Option<Beside>,
     ) -> StoreResult<Self> {
         let cache = storage.sqlite.cache_mib;
+        // In this order: whoever begins to restore either sees this process, or has left its mark.
+        let presence = Presence::enter(&file)?;
         open::check_purpose(&file, purpose)?;
         let progress = Arc::new(Progress::default());
         let to_write = connect(&file, Access::Write, cache)?;
@@ -135,6 +143,8 @@ impl SqliteStore {
             companion,
             progress,
             checks: Checks::default(),
+            damage: Met::default(),
+            presence: Arc::new(presence),
             held_schedules: Holds::default(),
             writer: Arc::new(writer),
             readers: Arc::new(readers),
@@ -149,7 +159,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&Unit<'_>) -> Outcome<T> + Send + 'static,
     {
-        self.writer.submit(urgency, work)?.answered(IN_QUEUE).await
+        self.noted(self.writer.submit(urgency, work)?.answered(IN_QUEUE).await)
     }
 
     /// Runs a read on one of the readers' threads.
@@ -158,7 +168,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     {
-        self.readers.submit(read)?.answered(IN_QUEUE).await
+        self.noted(self.readers.submit(read)?.answered(IN_QUEUE).await)
     }
 
     /// Runs a read that may go through as much as the person has stored, where nobody else waits for it.
@@ -167,7 +177,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     {
-        self.readers.submit_long(user, read)?.answered(IN_QUEUE).await
+        self.noted(self.readers.submit_long(user, read)?.answered(IN_QUEUE).await)
     }
 
     /// Runs a read that looks things up by key, on this thread where that is soon done, else on one of the readers'.
@@ -177,26 +187,27 @@ impl SqliteStore {
         F: Fn(&Connection) -> Outcome<T> + Send + 'static,
     {
         match self.short.try_read(&read) {
-            Some(found) => found,
+            Some(found) => self.noted(found),
             None => self.read(read).await,
         }
     }
 
     /// Finishes what was submitted and ends the threads; the log is moved into the file last.
-    fn shut_down(readers: &Readers, writer: &Writer, checkpointer: &Checkpointer, companion: Option<&dyn Companion>) {
+    fn shut_down(readers: &Readers, writer: &Writer, checkpointer: &Checkpointer, companion: Option<&dyn Companion>, presence: &Presence) {
         readers.close();
         writer.close();
         checkpointer.close();
         if let Some(companion) = companion {
             companion.close();
         }
+        presence.leave();
     }
 }
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.short.close();
-        Self::shut_down(&self.readers, &self.writer, &self.checkpointer, self.companion.as_deref());
+        Self::shut_down(&self.readers, &self.writer, &self.checkpointer, self.companion.as_deref(), &self.presence);
     }
 }
 

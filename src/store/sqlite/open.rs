@@ -13,7 +13,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::fault::{Fault, Outcome, explain};
 use super::{migrate, records};
-use crate::store::{Purpose, StoreError, StoreResult};
+use crate::store::{Extent, Purpose, StoreError, StoreResult};
 
 /// How long another process's lock on the file is waited for.
 pub(super) const WAIT: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ pub(in crate::store) fn prepare(folder: &Path, cache_mib: u32, migrations: &[&st
         // SQLite takes it for a new database. Ours are never empty: they are made elsewhere and put in place whole.
         Ok(metadata) if metadata.len() == 0 => {
             let reason = "it is empty, which a store never is; restore a copy of it, or delete it to begin anew".to_owned();
-            return Err(StoreError::Corrupt { place: file, reason });
+            return Err(StoreError::Corrupt { place: file, extent: Extent::Store, reason });
         }
         Ok(_there) => {}
     }

@@ -237,8 +237,9 @@ impl Upkeep for SqliteStore {
             companion.as_ref().map_or(Ok(()), |companion| companion.probe())?;
             upkeep::check(unit)
         };
-        self.checks.check(&self.clock, || self.writer.submit(Urgency::Other, check)).await?;
-        self.writer.check_trouble()
+        self.noted(self.checks.check(&self.clock, || self.writer.submit(Urgency::Other, check)).await)?;
+        self.noted(self.writer.check_trouble())?;
+        self.damage.check()
     }
 
     async fn figures(&self) -> StoreResult<StoreFigures> {
@@ -290,8 +291,9 @@ impl Upkeep for SqliteStore {
     async fn close(&self) {
         self.short.close();
         let (readers, writer, checkpointer) = (Arc::clone(&self.readers), Arc::clone(&self.writer), Arc::clone(&self.checkpointer));
-        let companion = self.companion.clone();
-        let closed = tokio::task::spawn_blocking(move || Self::shut_down(&readers, &writer, &checkpointer, companion.as_deref())).await;
+        let (companion, presence) = (self.companion.clone(), Arc::clone(&self.presence));
+        let shut_down = move || Self::shut_down(&readers, &writer, &checkpointer, companion.as_deref(), &presence);
+        let closed = tokio::task::spawn_blocking(shut_down).await;
         if let Err(error) = closed {
             tracing::error!(error = %error, "the store did not close in order");
         }

@@ -188,7 +188,7 @@ fn a_flipped_bit_anywhere_is_found_and_its_file_named() {
                 bad[place] ^= 1 << chance.between(0, 8);
                 std::fs::write(&path, &bad).unwrap();
                 match refusal(&f) {
-                    StoreError::Corrupt { place, reason } => {
+                    StoreError::Corrupt { place, reason, .. } => {
                         assert_eq!(place, path, "{reason}");
                         assert!(reason.contains("--use-previous"), "{reason}");
                     }

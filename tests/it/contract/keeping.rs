@@ -3,7 +3,7 @@
 use scrubjay::config::sections::Backend;
 use scrubjay::domain::ids::UserId;
 use scrubjay::store::record::{Kind, Record};
-use scrubjay::store::{Action, Consent, JobFilter, NewInbound, PageRequest, SharedStore, StoreError, Whose};
+use scrubjay::store::{Accepted, Action, Consent, JobFilter, NewInbound, PageRequest, SharedStore, StoreError, Whose};
 
 use super::contents::fill;
 use super::fixture::{ANN, BOB, Fixture, no_limits, owner, phone};
@@ -194,4 +194,33 @@ pub(super) async fn only_an_empty_store_is_restored_into_and_what_contradicts_is
     other.store.restore(kept.clone(), kept.len() as u64).await.unwrap();
     other.store.finish_restore().await.unwrap();
     assert_eq!(records(&other.store, Whose::Everybodys).await, kept);
+}
+
+pub(super) async fn nobody_restores_into_a_store_that_another_has_open_and_nobody_opens_one_that_is_restored(f: Fixture) {
+    let open = || scrubjay::store::open(&f.settings, f.clock.clone());
+    let other = open().unwrap();
+    let refused = f.store.begin_restore("archive").await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Conflict { reason } if reason.contains("another process has")), "{refused}");
+    // Who was refused has left no mark, and the other one works on.
+    open().unwrap().close().await;
+    assert!(matches!(other.accept(f.text(ANN, "hello")).await.unwrap(), Accepted::Stored(_)));
+    other.close().await;
+
+    let empty = f.fresh();
+    assert_eq!(empty.store.begin_restore("archive").await.unwrap(), 0);
+    let refused = scrubjay::store::open(&empty.settings, f.clock.clone()).map(|_store| ()).unwrap_err();
+    assert!(matches!(&refused, StoreError::Unsupported { reason } if reason.contains("archive read")), "{refused}");
+    // Nor does another restore into it meanwhile, be it the same archive.
+    match scrubjay::store::open_to_restore(&empty.settings, f.clock.clone()) {
+        Err(refused) => assert!(matches!(refused, StoreError::Unsupported { .. }), "{refused}"),
+        Ok(second) => {
+            let refused = second.begin_restore("archive").await.unwrap_err();
+            assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
+            second.close().await;
+        }
+    }
+    empty.store.finish_restore().await.unwrap();
+    let usual = scrubjay::store::open(&empty.settings, f.clock.clone()).unwrap();
+    assert!(matches!(usual.accept(f.text(BOB, "hello")).await.unwrap(), Accepted::Stored(_)));
+    usual.close().await;
 }

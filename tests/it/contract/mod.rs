@@ -86,6 +86,7 @@ contract! {
     archives {
         an_archive_fits_together_and_is_byte_equal_when_written_from_where_it_was_restored,
         a_store_in_use_is_whole,
+        two_people_with_one_receipt_are_refused_with_the_line,
     }
     elsewhere {
         what_ends_in_another_process_is_seen_here,
@@ -101,12 +102,14 @@ contract! {
         a_snapshot_is_of_one_moment,
         a_word_that_was_just_said_is_kept,
         restoring_goes_on_where_it_was_interrupted,
+        nobody_restores_into_a_store_that_another_has_open_and_nobody_opens_one_that_is_restored,
         only_an_empty_store_is_restored_into_and_what_contradicts_is_refused,
     }
     accepting {
         a_first_text_makes_the_person_and_the_conversation,
         a_repeat_gets_the_receipt_of_the_first_time,
         fifty_first_texts_at_once_make_one_person_and_one_chain,
+        a_text_whose_taker_left_at_any_moment_is_whole_or_not_there,
     }
     accounts {
         an_account_is_opened_once_and_its_first_text_finds_it,

@@ -2,13 +2,16 @@
 
 mod agent_turns;
 mod agents;
+mod backups;
 mod books;
 mod catch_up;
 mod chaos;
 mod conversation;
 mod damaged_files;
+mod damaged_while_running;
 mod elsewhere;
 mod full_disk;
+mod in_time;
 mod killed_while_stopping;
 #[cfg(feature = "mongodb")]
 mod many;

@@ -10,7 +10,7 @@ use mongodb::bson::Document;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Where the line breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,26 @@ pub(crate) enum Break {
 struct Seen {
     commands: BTreeMap<String, u32>,
     breaks: Option<Break>,
+    holds: Option<(&'static str, Held)>,
+}
+
+/// A command that was done, and whose answer is on its way for as long as a test wants.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Held {
+    is_done: Arc<Notify>,
+    loses: Arc<Notify>,
+}
+
+impl Held {
+    /// Waits until the command is done.
+    pub(crate) async fn is_done(&self) {
+        self.is_done.notified().await;
+    }
+
+    /// The answer is lost now, and the line with it.
+    pub(crate) fn lose(&self) {
+        self.loses.notify_one();
+    }
 }
 
 /// A line to a server.
@@ -56,10 +76,10 @@ impl Wire {
                     let _ = (near.set_nodelay(true), far.set_nodelay(true));
                     let (from_near, to_near) = near.into_split();
                     let (from_far, to_far) = far.into_split();
-                    let breaking = Arc::new(tokio::sync::Notify::new());
+                    let (breaking, holding) = (Notify::new(), Mutex::new(None));
                     tokio::select! {
-                        () = forward(from_near, to_far, &seen, &breaking) => {}
-                        () = back(from_far, to_near, &breaking) => {}
+                        () = forward(from_near, to_far, &seen, &breaking, &holding) => {}
+                        () = back(from_far, to_near, &breaking, &holding) => {}
                         _ = cuts.wait_for(|cut| *cut) => {}
                     }
                 });
@@ -71,6 +91,13 @@ impl Wire {
     /// From now on the line breaks there.
     pub(crate) fn break_at(&self, at: Break) {
         self.seen.lock().unwrap().breaks = Some(at);
+    }
+
+    /// Keeps back the answer to the next such command.
+    pub(crate) fn hold(&self, command: &'static str) -> Held {
+        let held = Held::default();
+        self.seen.lock().unwrap().holds = Some((command, held.clone()));
+        held
     }
 
     /// It no longer breaks.
@@ -99,6 +126,9 @@ async fn message(from: &mut OwnedReadHalf) -> Option<Vec<u8>> {
     Some(whole)
 }
 
+/// Where processes say, now and then, that they live: no unit does that, so nobody counts on it.
+const PULSE: [&str; 2] = ["_processes", "_meta"];
+
 /// The command of a message: behind the header, the flags and the kind of the first section.
 fn command(message: &[u8]) -> Option<String> {
     const OP_MSG: i32 = 2013;
@@ -107,15 +137,20 @@ fn command(message: &[u8]) -> Option<String> {
         return None;
     }
     let document = Document::from_reader(message.get(21..)?).ok()?;
-    document.keys().next().cloned()
+    let (name, of) = document.iter().next()?;
+    let is_pulse = of.as_str().is_some_and(|collection| PULSE.iter().any(|ending| collection.ends_with(ending)));
+    (!is_pulse).then(|| name.clone())
 }
 
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, seen: &Mutex<Seen>, breaking: &tokio::sync::Notify) {
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, seen: &Mutex<Seen>, breaking: &Notify, holding: &Mutex<Option<Held>>) {
     while let Some(message) = message(&mut from).await {
         if let Some(name) = command(&message) {
             let mut seen = seen.lock().unwrap();
             if !CHATTER.contains(&name.as_str()) {
                 *seen.commands.entry(name.clone()).or_default() += 1;
+            }
+            if let Some((_name, held)) = seen.holds.take_if(|(held, _rest)| *held == name) {
+                *holding.lock().unwrap() = Some(held);
             }
             match &seen.breaks {
                 Some(Break::Before(at)) if *at == name => return,
@@ -129,8 +164,14 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, seen: &Mutex<S
     }
 }
 
-async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, breaking: &tokio::sync::Notify) {
+async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, breaking: &Notify, holding: &Mutex<Option<Held>>) {
     while let Some(message) = message(&mut from).await {
+        let held = holding.lock().unwrap().take();
+        if let Some(held) = held {
+            held.is_done.notify_one();
+            held.loses.notified().await;
+            return;
+        }
         // The command that this answers was the last one on this line, so what was noted is about it.
         let lost = tokio::time::timeout(std::time::Duration::ZERO, breaking.notified()).await.is_ok();
         if lost || to.write_all(&message).await.is_err() {

@@ -51,7 +51,7 @@ impl MongoStore {
         user: UserId,
         rule: impl Fn(&mut Held, Timestamp) -> StoreResult<T> + Send + Sync,
     ) -> StoreResult<T> {
-        let mut attempts = self.unit(user).await;
+        let mut attempts = self.unit(user);
         loop {
             let mut unit = attempts.begin().await?;
             let (answer, held) = unit.change_graph(&rule).await?;

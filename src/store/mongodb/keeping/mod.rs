@@ -31,6 +31,7 @@ use super::fault;
 use super::fields::{Fields, object_id};
 use super::head::Head;
 use super::names::Place;
+use super::presence::RESTORING;
 use crate::domain::ids::UserId;
 use crate::store::record::Record;
 use crate::store::{Damage, Keeping, Purpose, Snapshot, StoreError, StoreResult, Whose};
@@ -42,9 +43,6 @@ const BYTES: usize = 1 << 20;
 /// People who are read together at most, and how many texts they have sent about: so much is held in memory.
 const PEOPLE: usize = 64;
 const MESSAGES: i64 = 4_000;
-
-/// The document of [`Place::Meta`] that says that, and how far, an archive is being restored.
-const RESTORING: &str = "restoring";
 
 /// Where something lies that a record is made of, but for LibreChat's collections: those have documents of others as well.
 const OURS: [Place; 13] = [
@@ -90,21 +88,17 @@ impl Keeping for MongoStore {
                 );
                 return Err(StoreError::Conflict { reason });
             }
-            return Ok(u64::try_from(fields.number("restored")?).unwrap_or(0));
+            let restored = u64::try_from(fields.number("restored")?).unwrap_or(0);
+            self.presence.begin_alone(None).await?;
+            return Ok(restored);
         }
         if !self.is_empty().await? {
             let reason = "the store holds something already; an archive is restored into an empty one".to_owned();
             return Err(StoreError::Conflict { reason });
         }
         let begun = doc! { "_id": RESTORING, "archive": archive, "restored": 0_i64 };
-        match meta.insert_one(begun).await {
-            Ok(_inserted) => Ok(0),
-            Err(error) if fault::is_duplicate(&error) => {
-                let reason = "another process has just begun to restore into this store; wait until it is done".to_owned();
-                Err(StoreError::Conflict { reason })
-            }
-            Err(error) => Err(fault::unavailable(error)),
-        }
+        self.presence.begin_alone(Some(begun)).await?;
+        Ok(0)
     }
 
     async fn restore(&self, batch: Vec<Record>, restored: u64) -> StoreResult<()> {
@@ -112,8 +106,7 @@ impl Keeping for MongoStore {
     }
 
     async fn finish_restore(&self) -> StoreResult<()> {
-        self.collection(Place::Meta).delete_one(doc! { "_id": RESTORING }).await.map_err(fault::unavailable)?;
-        Ok(())
+        self.presence.end_alone().await
     }
 
     async fn find_damage(&self) -> StoreResult<Vec<Damage>> {
@@ -186,7 +179,8 @@ impl MongoStore {
     /// The same database through the same client, for work that outlives a call.
     fn sibling(&self) -> Self {
         let (client, db, names, clock) = (self.client.clone(), self.db.clone(), self.names.clone(), self.clock.clone());
-        Self { ahead: Arc::clone(&self.ahead), ..Self::over(client, db, names, clock, self.writes_across) }
+        let presence = Arc::clone(&self.presence);
+        Self { ahead: Arc::clone(&self.ahead), ..Self::over(client, db, names, clock, self.writes_across, presence) }
     }
 
     /// Reads everything, person by person, until nobody wants more.

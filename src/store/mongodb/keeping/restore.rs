@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use super::bulk::Put;
 use super::turns::Past;
-use super::{RESTORING, lists, shared, talk, turns, unfit};
+use super::{lists, shared, talk, turns, unfit};
 use crate::domain::ids::{ConversationId, TurnId, UserId};
 use crate::domain::message::Role;
 use crate::domain::phone::PhoneNumber;
@@ -24,11 +24,13 @@ use crate::store::mongodb::fields::{Fields, object_id};
 use crate::store::mongodb::head::{Head, Pending};
 use crate::store::mongodb::lists::{ListHead, key};
 use crate::store::mongodb::names::Place;
+use crate::store::mongodb::presence::RESTORING;
 use crate::store::mongodb::shapes;
 use crate::store::mongodb::staged::Writes;
 use crate::store::mongodb::state::outgoing::Outgoing;
 use crate::store::mongodb::state::words::JsonText;
 use crate::store::mongodb::state::{Draft, Person, State, Text, Word};
+use crate::store::mongodb::trail::Trail;
 use crate::store::record::words::Word as RecordWord;
 use crate::store::record::{self, Record};
 use crate::store::{StoreError, StoreResult};
@@ -505,7 +507,8 @@ impl Bench {
             draft.refresh_turns();
             draft.refresh_deliveries();
             let (version, unit) = (restored.version + 1, store.clock.uuid());
-            let head = Head { user_id: *user_id, version, unit, state: draft.state.clone(), pending: Pending::default() };
+            let (trail, pending) = (Trail::default(), Pending::default());
+            let head = Head { user_id: *user_id, version, unit, trail, state: draft.state.clone(), pending };
             puts.push(Put::whole(Place::Heads, doc! { "_id": object_id(*user_id) }, head.document()?));
         }
         Ok(puts)

@@ -135,7 +135,7 @@ impl MongoStore {
         };
         let threads = self.threads_of(from, &one.state).await?;
         let conversations = u64::try_from(self.conversations_of(from, None).await?.len()).unwrap_or(u64::MAX);
-        let mut attempts = self.unit(into).await;
+        let mut attempts = self.unit(into);
         loop {
             let mut unit = attempts.begin().await?;
             unit.see_credits().await?;
@@ -171,7 +171,7 @@ impl MongoStore {
         let Some(head) = self.load(into).await? else { return Ok(None) };
         let Some(phone) = head.state.taking.clone() else { return Ok(None) };
         self.settle(into).await?;
-        let _queue = self.queue_of_phone(&phone).await;
+        let _queue = self.queue_of_phone(&phone).await?;
         // Whoever texted between the two steps is somebody new, and the number theirs.
         let lost = self.load_by_phone(&phone).await?.is_some();
         let word = self.find_word(&phone).await?;

@@ -122,7 +122,7 @@ impl MongoStore {
 
     /// Fires a schedule, trying again while others change the same person.
     async fn fire(&self, firing: &Firing, counted: &mut Option<Everybody>) -> StoreResult<Fired> {
-        let mut attempts = self.unit(firing.user_id).await;
+        let mut attempts = self.unit(firing.user_id);
         loop {
             let mut unit = match attempts.begin().await {
                 Err(StoreError::NotFound { .. }) => return runs::of_nobody(firing),
@@ -221,7 +221,7 @@ fn of_nobody<T>(outcome: StoreResult<T>) -> StoreResult<T> {
 #[async_trait]
 impl Schedules for MongoStore {
     async fn add_schedule(&self, user_id: UserId, new: NewSchedule, limit: usize) -> StoreResult<AddedSchedule> {
-        let mut attempts = self.unit(user_id).await;
+        let mut attempts = self.unit(user_id);
         loop {
             let mut unit = attempts.begin().await?;
             let added = unit.add_schedule(&new, new.conversation_id, limit).await?;
@@ -260,7 +260,7 @@ impl Schedules for MongoStore {
         changes: Vec<ScheduleChange>,
         limit: usize,
     ) -> StoreResult<Schedule> {
-        let mut attempts = self.unit(user_id).await;
+        let mut attempts = self.unit(user_id);
         loop {
             let mut unit = of_nobody(attempts.begin().await)?;
             let schedule = unit.change_schedule(id, revision, &changes, limit).await?;
@@ -271,7 +271,7 @@ impl Schedules for MongoStore {
     }
 
     async fn delete_schedule(&self, user_id: UserId, id: ScheduleId) -> StoreResult<()> {
-        let mut attempts = self.unit(user_id).await;
+        let mut attempts = self.unit(user_id);
         loop {
             let mut unit = of_nobody(attempts.begin().await)?;
             unit.delete_schedule(id).await?;

@@ -122,7 +122,7 @@ impl MongoStore {
         user: UserId,
         rule: impl Fn(&mut TodoList, Timestamp) -> StoreResult<T> + Send + Sync,
     ) -> StoreResult<T> {
-        let mut attempts = self.unit(user).await;
+        let mut attempts = self.unit(user);
         loop {
             let mut unit = attempts.begin().await?;
             let answer = unit.change_todos(&rule).await?;

@@ -45,9 +45,16 @@ impl Keeping for SqliteStore {
 
     async fn begin_restore(&self, archive: &str) -> StoreResult<u64> {
         let name = archive.to_owned();
-        let restored = self.write(Urgency::Other, move |unit| begin(unit, &name)).await?;
-        self.companion.as_ref().map_or(Ok(()), |companion| companion.restoring(Some(archive)))?;
-        Ok(restored)
+        self.presence.be_alone()?;
+        let begun = self.write(Urgency::Other, move |unit| begin(unit, &name)).await;
+        let begun = begun.and_then(|restored| {
+            self.companion.as_ref().map_or(Ok(()), |companion| companion.restoring(Some(archive)))?;
+            Ok(restored)
+        });
+        if begun.is_err() {
+            self.presence.be_one_of_many();
+        }
+        begun
     }
 
     async fn restore(&self, batch: Vec<Record>, restored: u64) -> StoreResult<()> {
@@ -56,7 +63,9 @@ impl Keeping for SqliteStore {
 
     async fn finish_restore(&self) -> StoreResult<()> {
         self.companion.as_ref().map_or(Ok(()), |companion| companion.restoring(None))?;
-        self.write(Urgency::Other, finish).await
+        self.write(Urgency::Other, finish).await?;
+        self.presence.be_one_of_many();
+        Ok(())
     }
 
     async fn find_damage(&self) -> StoreResult<Vec<Damage>> {
