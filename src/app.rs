@@ -131,10 +131,7 @@ impl App {
         let models = Arc::new(Models::open(&config.endpoints, &config.agents, config.balance.segment_credits)?);
         let template = PromptTemplate::compile(&config.prompt.system)?;
         let allowed = allowed(&config)?;
-        for owner in store.list_owners().await?.iter().filter(|owner| lifecycle::is_gone(owner)) {
-            let lanes = store.release_owner(owner).await?;
-            tracing::info!(lanes, "work of a process that died was freed");
-        }
+        free_work_of_the_dead(&store).await?;
 
         let default_gateway = gateways.iter().next().map(|gateway| gateway.name().to_owned());
         if config.external_api.deliver == ApiDelivery::Sms && default_gateway.is_none() {
@@ -400,6 +397,15 @@ pub fn effective(models: &Models, preferences: &Preferences) -> (String, String)
         Ok(resolved) => (resolved.endpoint.to_string(), resolved.model),
         Err(error) => ("none".to_owned(), error.to_string()),
     }
+}
+
+/// Frees what processes of this machine held that are certain to be gone.
+async fn free_work_of_the_dead(store: &SharedStore) -> Result<(), store::StoreError> {
+    for owner in store.list_owners().await?.iter().filter(|owner| lifecycle::is_gone(owner)) {
+        let lanes = store.release_owner(owner).await?;
+        tracing::info!(lanes, "work of a process that died was freed");
+    }
+    Ok(())
 }
 
 /// The numbers of `people.allow`.

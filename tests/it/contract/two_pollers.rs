@@ -14,20 +14,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Fixture, no_limits, owner, twilio};
 
-const PEOPLE: usize = 20;
+const PEOPLE: u32 = 20;
 const EACH: u32 = 50;
 
 /// A poller as a process of its own has it.
 fn poller(store: &SharedStore, clock: &Clock) -> SchedulePoller {
     let config = Arc::new(Config::from_toml("").unwrap());
     let remind = Arc::new(Remind::new(Arc::clone(store), clock.clone(), config, Wakes::default()));
-    SchedulePoller { remind, wake: Arc::default(), clock: clock.clone(), poll: Duration::from_millis(5) }
+    SchedulePoller { remind, wake: Arc::default(), clock: clock.clone(), poll: Duration::from_millis(50) }
 }
 
 pub(super) async fn two_processes_fire_each_of_a_thousand_runs_once(f: Fixture) {
-    let (begun, each) = (f.clock.now(), f.times(EACH));
+    let (begun, count, each) = (f.clock.now(), f.times(2 * PEOPLE).min(PEOPLE), f.times(EACH));
     let mut people = Vec::new();
-    for person in 0..PEOPLE {
+    for person in 0..count {
         people.push(f.texted(&format!("+1555{:07}", 100_000 + person), "hello").await.user_id);
     }
     f.drain().await;
@@ -64,9 +64,14 @@ pub(super) async fn two_processes_fire_each_of_a_thousand_runs_once(f: Fixture) 
     }
     // For what hangs: a slow database server takes some minutes.
     let deadline = std::time::Instant::now() + Duration::from_mins(5);
-    while f.store.list_due_schedules(1).await.unwrap().next_due.is_some() || !f.store.list_due_schedules(1).await.unwrap().due.is_empty() {
+    // Who asks without a pause takes the time from those who work.
+    loop {
+        let left = f.store.list_due_schedules(1).await.unwrap();
+        if left.due.is_empty() && left.next_due.is_none() {
+            break;
+        }
         assert!(std::time::Instant::now() < deadline, "they are not all fired");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     stop.cancel();
     for poller in running {
@@ -89,7 +94,7 @@ pub(super) async fn two_processes_fire_each_of_a_thousand_runs_once(f: Fixture) 
     for body in f.send_all().await {
         *happened.entry(body).or_default() += 1;
     }
-    assert_eq!(happened.len(), PEOPLE * each as usize);
+    assert_eq!(happened.len(), (count * each) as usize);
     assert!(happened.values().all(|times| *times == 1), "{:?}", happened.iter().filter(|(_, times)| **times != 1).collect::<Vec<_>>());
     for user in people {
         let schedules = f.store.list_schedules(user, ScheduleFilter::All).await.unwrap();

@@ -126,3 +126,39 @@ async fn when_the_program_that_answers_dies_the_stream_at_the_other_ends_with_th
     stage.no_job_left(SOON).await;
     assert_eq!(stage.model.asked().len(), 2);
 }
+
+/// Four who look on at two people do not ask while there is a stream of changes, and see what happens all the same.
+#[cfg(feature = "mongodb")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_on_mongodb_is_told_and_does_not_ask() {
+    let database = crate::support::mongo::Database::new();
+    let wire = crate::support::wire::Wire::to(&database.uri).await;
+    // Its workers ask for nothing while this lasts.
+    let stage = Stage::on_with(Ground::at(wire.uri.clone()), |settings| settings.set("worker.poll_ms", 3_600_000)).await;
+    let (product, people, twilio) = (stage.home.serve().await, [number(1), number(2)], Twilio::new());
+    let mut streams = Vec::new();
+    for person in &people {
+        twilio.text(product.address, person, "hello").await;
+        stage.bodies_to(person, 1).await;
+        let token = stage.home.json(&["token", "create", "--user", person]).await["token"].as_str().unwrap().to_owned();
+        for _ in 0..2 {
+            let mut stream = Api::new(product.address).live(&token, None).await;
+            read(&mut stream, "connected", 1).await;
+            streams.push(stream);
+        }
+    }
+    let told = || async { wire.take_commands().contains_key("getMore").then_some(()) };
+    eventually("a stream of changes", SOON, told).await;
+    // What is left of the beginning, and the leases and clocks that every program looks after.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    wire.take_commands();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let asked = wire.take_commands();
+    assert!(asked.get("find").copied().unwrap_or_default() < 8, "four would have asked sixteen times: {asked:?}");
+    for person in &people {
+        twilio.text(product.address, person, "and again").await;
+    }
+    for stream in &mut streams {
+        read(stream, "newMessage", 1).await;
+    }
+}
