@@ -1,4 +1,4 @@
-"""Runs one SecantusDB for all test processes of a checkout.
+"""Runs a SecantusDB for test processes of a checkout, as many as share a HOME.
 
     python keeper.py HOME SECANTUSD
 

@@ -1,7 +1,7 @@
 //! A MongoDB server for tests, and databases in it that go away.
 //!
 //! No `mongod` can be had from the package registries. `SecantusDB` (of Python's registry) speaks MongoDB's protocol on a real socket, so the tests make
-//! an environment with it below `target/` and share one server among their processes. `SCRUBJAY_TEST_MONGODB_URI` names a server to
+//! an environment with it below `target/` and share a server or a few among their processes. `SCRUBJAY_TEST_MONGODB_URI` names a server to
 //! use instead. Without either the tests fail: nothing here is skipped in silence.
 
 mod environment;

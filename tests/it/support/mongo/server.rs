@@ -1,4 +1,4 @@
-//! Servers: the one that all test processes share, and such as a test has for itself to stop, or to ask for a password or TLS.
+//! Servers: those that test processes share, and such as a test has for itself to stop, or to ask for a password or TLS.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -19,12 +19,22 @@ const START: Duration = Duration::from_secs(90);
 /// Said with each address: the test server's errors of a changing topology lack what lets the driver recover at once.
 const OPTIONS: &str = "serverMonitoringMode=poll&heartbeatFrequencyMS=500";
 
+/// Servers at most that tests share. One is a Python program that does one thing at a time, so tests side by side would wait for each other.
+const SHARED: usize = 4;
+
+/// Which of the servers this process shares: `cargo nextest` tells each test which of its places it has; `cargo test` runs all in one.
+#[expect(clippy::disallowed_methods, reason = "it is the runner's own variable")]
+fn which() -> usize {
+    let place = std::env::var("NEXTEST_TEST_GLOBAL_SLOT").ok().and_then(|slot| slot.parse::<usize>().ok());
+    place.unwrap_or_default() % SHARED
+}
+
 /// The shared server's address; it is started when none runs, and runs as long as a process holds its lock of users.
 pub(super) fn shared() -> String {
-    static SHARED: OnceLock<(String, File)> = OnceLock::new();
-    let (uri, _users) = SHARED.get_or_init(|| {
+    static URI: OnceLock<(String, File)> = OnceLock::new();
+    let (uri, _users) = URI.get_or_init(|| {
         let python = python();
-        let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("secantusdb");
+        let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("secantusdb-{}", which()));
         std::fs::create_dir_all(&home).unwrap();
         // The order matters: who holds `users` knows that the server which it finds afterwards stays.
         let users = File::create(home.join("users.lock")).unwrap();
