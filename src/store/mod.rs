@@ -58,7 +58,7 @@ pub use inbox::{
 pub use jobs::{JobFilter, Jobs};
 pub use json::Mended;
 pub use keeping::{Damage, Keeping, Snapshot, Whose};
-pub use merging::{Double, MergeLimits, Merged, Merging};
+pub use merging::{Double, DoubleConversation, MergeLimits, Merged, Merging};
 pub use outbox::{DeliveryLease, DeliveryOutcome, DeliveryWork, LeasedDelivery, Looked, NewOutbound, Outbox, StatusRecorded};
 pub use people::{NewAccount, People};
 pub use schedules::{

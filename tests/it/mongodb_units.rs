@@ -392,6 +392,27 @@ async fn a_conversation_that_librechat_deletes_in_the_middle_of_a_turn_stays_del
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn conversations_whose_merge_was_interrupted_are_one_for_whoever_looks() {
+    let s = setting().await;
+    let one = s.f.texted(ANN, "one").await;
+    s.f.drain().await;
+    s.f.store.close_conversation(one.user_id, one.conversation_id).await.unwrap();
+    s.f.advance(60_000);
+    let two = s.f.texted(ANN, "two").await;
+    s.f.drain().await;
+    let _ = s.f.said(two).await;
+    s.wire.break_at(Break::Before("bulkWrite"));
+    s.f.store.merge_conversations(one.user_id, one.conversation_id, two.conversation_id).await.unwrap();
+    assert!(s.head().await.contains_key("pending"), "it is committed, and nothing of it is written");
+    let other = s.other();
+    let again = other.merge_conversations(one.user_id, one.conversation_id, two.conversation_id).await;
+    assert!(matches!(again, Err(StoreError::NotFound { .. })), "{again:?}");
+    s.wire.mend();
+    assert_eq!(s.f.said(two).await, ["one", "re: one", "two", "re: two"]);
+    s.f.assert_chain(two.user_id, two.conversation_id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_turn_takes_few_round_trips() {
     let s = setting().await;
     // Whoever has texted before.

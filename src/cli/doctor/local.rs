@@ -74,6 +74,12 @@ fn space(place: &Path) -> Option<Finding> {
     })
 }
 
+/// What another program made twice.
+struct Doubles {
+    accounts: usize,
+    conversations: usize,
+}
+
 /// The store: whether it opens, answers, and holds work that was given up.
 pub(super) async fn store(config: &Config, clock: &Clock) -> Vec<Finding> {
     let shown = format!("{} in {}", backend(config), config.storage.path.display());
@@ -85,9 +91,11 @@ pub(super) async fn store(config: &Config, clock: &Clock) -> Vec<Finding> {
     let opening = tokio::task::spawn_blocking(move || store::open(&storage, time));
     let looked = async {
         let store = opening.await.map_err(|error| StoreError::unavailable("opening it broke off", error))??;
-        let looked: StoreResult<(StoreFigures, usize)> = async {
+        let looked: StoreResult<(StoreFigures, Doubles)> = async {
             store.check().await?;
-            Ok((store.figures().await?, store.list_doubles().await?.len()))
+            let accounts = store.list_doubles().await?.len();
+            let conversations = store.list_double_conversations(config.conversations.reuse_days).await?.len();
+            Ok((store.figures().await?, Doubles { accounts, conversations }))
         }
         .await;
         store.close().await;
@@ -96,9 +104,13 @@ pub(super) async fn store(config: &Config, clock: &Clock) -> Vec<Finding> {
     match tokio::time::timeout(LIMIT, looked).await {
         Ok(Ok((figures, doubles))) => {
             let mut findings = vec![Finding::ok("store", shown), work(&figures, clock)];
-            if doubles > 0 {
-                let found = format!("{doubles} accounts have a number that is another's, and are used by nobody");
+            if doubles.accounts > 0 {
+                let found = format!("{} accounts have a number that is another's, and are used by nobody", doubles.accounts);
                 findings.push(Finding::warning("people", found, "`scrubjay doctor --fix` makes each a part of that other one"));
+            }
+            if doubles.conversations > 0 {
+                let found = format!("{} conversations were begun while another of the same person went on", doubles.conversations);
+                findings.push(Finding::warning("conversations", found, "`scrubjay doctor --fix` makes each a part of that other one"));
             }
             findings
         }

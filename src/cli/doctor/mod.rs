@@ -26,7 +26,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Mend what can be mended in the store: accounts that have somebody else's number become a part of theirs
+    /// Mend what can be mended in the store: accounts that have somebody else's number become a part of theirs, and conversations that
+    /// were begun while another went on a part of that one
     #[arg(long)]
     fix: bool,
     /// With --fix: do not write an archive of the store first

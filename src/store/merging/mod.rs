@@ -19,7 +19,7 @@ pub(in crate::store) use self::person::more_careful;
 use super::record::Record;
 use super::{StoreError, StoreResult};
 use crate::domain::graph::GraphLimits;
-use crate::domain::ids::UserId;
+use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::phone::PhoneNumber;
 
 /// How much one person may have.
@@ -65,7 +65,18 @@ pub struct Double {
     pub owner: UserId,
 }
 
-/// Making one person of two.
+/// A conversation that an earlier program began by phone while another one of the same person went on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoubleConversation {
+    /// Whose both are.
+    pub user_id: UserId,
+    /// The one that becomes a part of the other.
+    pub conversation: ConversationId,
+    /// Of those that went on at the same time the one that was used last.
+    pub into: ConversationId,
+}
+
+/// Making one person of two, and one conversation.
 #[async_trait]
 pub trait Merging {
     /// Accounts that another program made with a number that somebody has already, and that are left as they are. Only a backend
@@ -83,6 +94,25 @@ pub trait Merging {
     /// [`StoreError::NotFound`]; [`StoreError::Unavailable`].
     async fn adopt_double(&self, _account: UserId) -> StoreResult<()> {
         Err(StoreError::NotFound { what: "the account" })
+    }
+
+    /// Open conversations by phone that were begun while another of the same person went on: at most `reuse_days` after the last
+    /// message of that one (0: however long). Only a backend that shares its data with another program has any.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn list_double_conversations(&self, _reuse_days: u32) -> StoreResult<Vec<DoubleConversation>> {
+        Ok(Vec::new())
+    }
+
+    /// Makes one conversation of two: `into` has the messages of both, in the order in which they were said, and `from` is gone. What
+    /// named `from` names `into` then. It happens whole or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when one of the two is not that person's; [`StoreError::Conflict`] when both are the same, or a text in
+    /// one of them waits for its answer; [`StoreError::Unavailable`].
+    async fn merge_conversations(&self, _user_id: UserId, _from: ConversationId, _into: ConversationId) -> StoreResult<()> {
+        Err(StoreError::NotFound { what: "the conversation" })
     }
 
     /// Gives everything of `from` to `into`, who then is one person with one number, and deletes the account `from`. Where both

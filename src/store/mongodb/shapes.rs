@@ -9,7 +9,7 @@ use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
 use super::fields::{Fields, date, maybe_date, object_id, plain};
-use super::staged::binary;
+use super::staged::{SEARCHED, binary};
 use super::state::ending::Ending;
 use super::state::{Outgoing, State, StepState, Text, Thread, Turn, Word};
 use super::strangers::Row;
@@ -101,7 +101,7 @@ pub(super) fn conversation_document(user_id: UserId, thread: &Thread) -> (Docume
     }
     let mut insert = doc! {
         "title": &thread.title,
-        "_meiliIndex": false,
+        SEARCHED: false,
         "metadata.source": &thread.source,
         "metadata.createdBy": "sms-system",
         "createdAt": date(thread.created_at),
@@ -185,7 +185,7 @@ pub(super) fn message_document(message: &Message, place: &Place) -> (Document, D
         "createdAt": date(message.created_at),
         "updatedAt": date(message.updated_at),
         // LibreChat's search has not seen it as it is now.
-        "_meiliIndex": false,
+        SEARCHED: false,
         "turnId": message.turn_id.to_string(),
         "slot": place.slot,
         "entry": place.entry,

@@ -13,6 +13,9 @@ use crate::store::{StoreError, StoreResult};
 /// The field of a written document that holds the version of the head that wrote it last.
 pub(super) const VERSION: &str = "unitVersion";
 
+/// LibreChat's own mark of what its search has seen as it is.
+pub(super) const SEARCHED: &str = "_meiliIndex";
+
 /// Staged bytes beyond which they are not kept in the head itself. A document holds 16 MB at most, and a head holds more than
 /// this.
 pub(super) const IN_HEAD: usize = 2 * 1024 * 1024;
@@ -298,7 +301,12 @@ impl Write {
             }
             // Whoever was applying this already has left nothing of it to be found.
             What::Hand { to, grow } => {
-                let mut update = doc! { "$set": { "user": to, VERSION: version } };
+                let mut set = doc! { "user": to, VERSION: version };
+                if matches!(self.place, Place::Conversations | Place::Messages) {
+                    // LibreChat's search knows it as somebody else's.
+                    set.insert(SEARCHED, false);
+                }
+                let mut update = doc! { "$set": set };
                 if !grow.is_empty() {
                     update.insert("$inc", grow.clone());
                 }

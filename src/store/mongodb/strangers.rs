@@ -17,7 +17,7 @@ use super::fault;
 use super::fields::{Fields, moment};
 use super::names::Place;
 use super::shapes;
-use super::staged::What;
+use super::staged::{What, Write};
 use super::state::Draft;
 use super::takeover::threads::is_from_person;
 use super::unit::Unit;
@@ -25,8 +25,8 @@ use crate::domain::ids::{ConversationId, MessageId, UserId};
 use crate::domain::time::Timestamp;
 use crate::store::StoreResult;
 
-/// Rows that get places in one unit at most; the next text takes in more.
-const ROWS: i64 = 200;
+/// Rows that are looked at in one unit at most; the next text takes in more.
+const ROWS: i64 = 1_000;
 
 /// A message that somebody wrote on LibreChat's pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,29 +67,23 @@ struct End {
 }
 
 impl MongoStore {
-    async fn end_of(&self, user: UserId, id: ConversationId, last: Option<MessageId>) -> StoreResult<End> {
-        let of_it = || doc! { "user": user.to_string(), "conversationId": id.to_string() };
-        // Without a place; the server takes what is missing for null.
-        let mut others = of_it();
-        others.insert("slot", Bson::Null);
-        let mut ways = vec![others];
-        if let Some(last) = last {
-            let mut entry = shapes::message_key(user, last);
-            entry.extend(of_it());
-            ways.push(entry);
-        }
-        let wanted =
-            doc! { "messageId": 1, "parentMessageId": 1, "createdAt": 1, "isCreatedByUser": 1, "role": 1, "sender": 1, "error": 1 };
+    /// One question of one index: what lies at the place of the last entry, and what has no place, which the server takes for null.
+    async fn end_of(&self, user: UserId, id: ConversationId, (slot, entry): (i64, i64)) -> StoreResult<End> {
+        let asked = doc! { "user": user.to_string(), "conversationId": id.to_string(), "slot": { "$in": [Bson::Null, Bson::Int64(slot)] } };
+        let mut wanted = doc! { "messageId": 1, "parentMessageId": 1, "createdAt": 1, "slot": 1, "entry": 1 };
+        wanted.extend(doc! { "isCreatedByUser": 1, "role": 1, "sender": 1, "error": 1 });
         let collection = self.collection(Place::Messages);
-        let found = collection.find(doc! { "$or": ways }).projection(wanted).sort(doc! { "createdAt": 1, "_id": 1 }).limit(ROWS + 1);
-        let mut found = found.await.map_err(fault::unavailable)?;
+        let mut found = collection.find(asked).projection(wanted).limit(ROWS).await.map_err(fault::unavailable)?;
         let mut end = End::default();
         while let Some(document) = found.try_next().await.map_err(fault::unavailable)? {
-            match Row::read(&document, self.now()) {
-                Some(row) if Some(row.id) == last => end.last = Some(row.created_at),
-                row => end.rows.extend(row),
+            let fields = Fields::new(collection.name(), &document);
+            if fields.find_number("slot")?.is_none() {
+                end.rows.extend(Row::read(&document, self.now()));
+            } else if fields.find_number("entry")? == Some(entry) {
+                end.last = Some(fields.find_moment("createdAt")?.unwrap_or(self.now()));
             }
         }
+        end.rows.sort_by_key(|row| (row.created_at, row.id));
         Ok(end)
     }
 
@@ -102,6 +96,16 @@ impl MongoStore {
     }
 }
 
+/// Whether a write makes what it is about, where that is missing.
+const fn makes(what: &What) -> bool {
+    matches!(what, What::Put { .. })
+}
+
+/// Whether a write gives a message its place.
+fn gives_place(what: &What) -> bool {
+    matches!(what, What::Put { set, .. } | What::Change { set, .. } if set.contains_key("slot"))
+}
+
 impl Unit<'_> {
     /// Takes in what others did to a conversation that is among the state's; false when they deleted it.
     pub(super) async fn catch_up_with(&mut self, id: ConversationId) -> StoreResult<bool> {
@@ -109,21 +113,25 @@ impl Unit<'_> {
             self.apply_staged().await?;
         }
         let user = self.draft.user_id;
-        let Some(last) = self.draft.state.thread(id).map(|thread| thread.last_id) else { return Ok(true) };
-        let end = self.store.end_of(user, id, last).await?;
-        // What is staged may not be there yet.
-        let is_staged = |place: Place, name: &str, value: String| {
-            let writes = self.staged().map(|pending| pending.writes.0.as_slice()).unwrap_or_default();
-            let puts = |what: &What| matches!(what, What::Put { .. });
-            writes
-                .iter()
-                .any(|write| write.place == place && puts(&write.what) && write.key.get_str(name).is_ok_and(|found| found == value))
+        let Some(thread) = self.draft.state.thread(id) else { return Ok(true) };
+        let last = thread.last_id;
+        let mut end = self.store.end_of(user, id, (thread.last_slot, thread.last_entry)).await?;
+        // What is staged may not be there yet: entries of ours, and places for others'.
+        let staged = self.staged().map(|pending| pending.writes.0.as_slice()).unwrap_or_default();
+        let is_staged = |place: Place, name: &str, value: &str, how: fn(&What) -> bool| {
+            let is_it =
+                |write: &Write| write.place == place && how(&write.what) && write.key.get_str(name).is_ok_and(|found| found == value);
+            staged.iter().any(is_it)
         };
-        if end.last.is_none() && !is_staged(Place::Conversations, "conversationId", id.to_string()) {
+        let has_place = |id: MessageId| is_staged(Place::Messages, "messageId", &id.to_string(), gives_place);
+        end.rows.retain(|row| !has_place(row.id));
+        let is_new = is_staged(Place::Conversations, "conversationId", &id.to_string(), makes);
+        let is_last_new = last.is_none_or(has_place);
+        if end.last.is_none() && !is_new {
             if self.store.find_thread(user, id).await?.is_none() {
                 return Ok(false);
             }
-            if last.is_some_and(|last| !is_staged(Place::Messages, "messageId", last.to_string())) {
+            if !is_last_new {
                 let left = self.store.last_left(user, id).await?;
                 if let Some(thread) = self.draft.state.thread_mut(id) {
                     thread.last_id = left;
@@ -197,7 +205,7 @@ mod tests {
         (thread.last_sequence, thread.last_id, thread.last_slot, thread.last_entry) = (2, Some(id(2)), 1, 1);
         draft.state.threads.push(thread);
         draft.take_in(conversation, &End { last: Some(at(10)), rows: rows.to_vec() });
-        let place = |write: &crate::store::mongodb::staged::Write| {
+        let place = |write: &Write| {
             let What::Change { set, .. } = &write.what else { panic!("{write:?}") };
             assert_eq!(
                 (set.get_i64("slot").unwrap(), set.contains_key("parentMessageId")),

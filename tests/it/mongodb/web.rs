@@ -85,6 +85,21 @@ async fn what_was_said_on_the_web_is_known_by_phone_and_gone_on_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_on_the_web_is_taken_in_once_however_many_texts_come_at_once() {
+    let f = fixture();
+    let first = f.texted(ANN, "one").await;
+    f.drain().await;
+    does(&f, "say", first.conversation_id, &["two", "Three."]).await;
+    for text in ["four", "five"] {
+        f.texted(ANN, text).await;
+    }
+    f.drain().await;
+    assert_eq!(f.said(first).await, ["one", "re: one", "two", "Three.", "four", "re: four", "five", "re: five"]);
+    f.assert_chain(first.user_id, first.conversation_id).await;
+    assert_eq!(conversations(&f, first.user_id).await[0].message_count, 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_came_from_the_web_is_archived_and_restored_in_its_place() {
     let f = fixture();
     let first = f.texted(ANN, "one").await;

@@ -10,6 +10,7 @@
 //! what is staged, and the same call again finishes 4.
 
 mod holdings;
+mod threads;
 
 use std::collections::HashMap;
 
@@ -28,11 +29,11 @@ use super::shapes;
 use super::staged::{What, Write};
 use super::state::{Draft, State, Thread, Word};
 use super::unit::Apply;
-use crate::domain::ids::UserId;
+use crate::domain::ids::{ConversationId, UserId};
 use crate::domain::phone::PhoneNumber;
 use crate::store::merging::{more_careful, refuse_open_work, unite};
 use crate::store::record::Record;
-use crate::store::{Double, MergeLimits, Merged, Merging, StoreError, StoreResult};
+use crate::store::{Double, DoubleConversation, MergeLimits, Merged, Merging, StoreError, StoreResult};
 
 /// Why what waited for the word `MORE` does not come.
 const MERGED: &str = "the account became part of another";
@@ -45,6 +46,14 @@ impl Merging for MongoStore {
 
     async fn adopt_double(&self, account: UserId) -> StoreResult<()> {
         if self.person_of_account(account).await? { Ok(()) } else { Err(StoreError::NotFound { what: "the account" }) }
+    }
+
+    async fn list_double_conversations(&self, reuse_days: u32) -> StoreResult<Vec<DoubleConversation>> {
+        self.find_double_conversations((reuse_days > 0).then(|| i64::from(reuse_days) * 86_400_000)).await
+    }
+
+    async fn merge_conversations(&self, user_id: UserId, from: ConversationId, into: ConversationId) -> StoreResult<()> {
+        self.join_conversations(user_id, from, into).await
     }
 
     async fn merge_people(&self, from: UserId, into: UserId, limits: MergeLimits) -> StoreResult<Merged> {
