@@ -103,7 +103,7 @@ impl MongoStore {
         if from == into {
             return Err(StoreError::Conflict { reason: "both are the same conversation".to_owned() });
         }
-        let mut attempts = self.unit(user).await;
+        let mut attempts = self.unit(user);
         loop {
             let mut unit = attempts.begin().await?;
             unit.join(from, into).await?;
