@@ -77,10 +77,7 @@ impl Recall {
         let said: Vec<&str> = texts.iter().map(|text| text.text.as_str()).collect();
         let said = beginning(&said.join("\n"), SEARCHED).to_owned();
         let themselves = THEMSELVES.iter().map(|name| (*name).to_owned()).chain(Some(user.name.clone())).collect();
-        let (about_them, recollection) = tokio::try_join!(
-            self.store.find_entities(user.id, themselves, READ_BYTES),
-            self.store.recall(user.id, said, self.config.recall.facts),
-        )?;
+        let (recollection, about_them) = self.store.recall_with(user.id, said, self.config.recall.facts, themselves, READ_BYTES).await?;
         let mut known: HashSet<&str> = recollection.facts.iter().map(|fact| fact.entity.as_str()).collect();
         known.extend(about_them.iter().map(|entity| entity.name.as_str()));
         let ends = recollection.relations.iter().flat_map(|relation| [&relation.to, &relation.from]);

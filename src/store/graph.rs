@@ -343,6 +343,19 @@ pub trait Graph {
     /// [`super::StoreError::Unavailable`].
     async fn recall(&self, user_id: UserId, text: String, limit: usize) -> StoreResult<Recollection>;
 
+    /// [`Graph::recall`], and with it [`Graph::find_entities`] of the graph at the same moment: every turn asks for both.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn recall_with(
+        &self,
+        user_id: UserId,
+        text: String,
+        limit: usize,
+        names: Vec<String>,
+        bytes: usize,
+    ) -> StoreResult<(Recollection, Vec<Entity>)>;
+
     /// All observations, the newest first.
     ///
     /// # Errors

@@ -121,7 +121,7 @@ pub enum StatusRecorded {
 
 /// Delivering messages.
 #[async_trait]
-pub trait Outbox {
+pub trait Outbox: Sync {
     /// Leases the heads of up to `limit` due lanes to `owner` and records the attempts that begin, of those heads alone that
     /// leave by one of `gateways`: what another gateway is to carry waits, with its lane, for a process that has it open, and
     /// does not count for `next_due`. Messages that are too old,
@@ -131,6 +131,14 @@ pub trait Outbox {
     /// # Errors
     /// [`super::StoreError::Unavailable`].
     async fn lease_deliveries(&self, owner: &Owner, gateways: &[String], limit: usize) -> StoreResult<Leased<LeasedDelivery>>;
+
+    /// The same among the lanes that this process left due itself, as [`super::Turns::lease_own_turns`].
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn lease_own_deliveries(&self, owner: &Owner, gateways: &[String], limit: usize) -> StoreResult<Leased<LeasedDelivery>> {
+        self.lease_deliveries(owner, gateways, limit).await
+    }
 
     /// Records how it went and frees the lane.
     ///

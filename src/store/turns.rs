@@ -127,7 +127,7 @@ pub enum TurnRelease {
 
 /// Answering turns.
 #[async_trait]
-pub trait Turns {
+pub trait Turns: Sync {
     /// Leases the heads of up to `limit` due lanes to `owner`. A turn that begins by this gets its texts' places and parents
     /// and counts towards the daily limits; turns that need no model (consent words, fixed answers, texts that are only
     /// recorded) are given their places and ended on the way, and are not returned.
@@ -135,6 +135,15 @@ pub trait Turns {
     /// # Errors
     /// [`super::StoreError::Unavailable`].
     async fn lease_turns(&self, owner: &Owner, limit: usize, limits: &DailyLimits) -> StoreResult<Leased<LeasedTurn>>;
+
+    /// The same among the lanes that this process left due itself, for whoever was just told of one. A store that would have to
+    /// ask elsewhere for all of them asks nobody; the others lease whatever is due.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    async fn lease_own_turns(&self, owner: &Owner, limit: usize, limits: &DailyLimits) -> StoreResult<Leased<LeasedTurn>> {
+        self.lease_turns(owner, limit, limits).await
+    }
 
     /// Holds credits for a turn, granting first what is due. A second reservation for the same turn replaces the first,
     /// where there is enough for it. They are for the whole turn: what it has been charged already is not held again.

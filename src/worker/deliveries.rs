@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::LaneWork;
+use super::{LaneWork, Look};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::service::deliver::Deliverer;
@@ -34,10 +34,13 @@ pub struct Leasing {
 impl LaneWork for DeliveryWork {
     type Item = Leasing;
 
-    async fn lease(&self, limit: usize) -> StoreResult<Leased<Leasing>> {
+    async fn lease(&self, limit: usize, look: Look) -> StoreResult<Leased<Leasing>> {
         let allowance = self.deliverer.allowance(limit);
         let asked_at = self.clock.now();
-        let leased = self.store.lease_deliveries(&self.owner, &allowance.gateways, allowance.limit).await?;
+        let leased = match look {
+            Look::All => self.store.lease_deliveries(&self.owner, &allowance.gateways, allowance.limit).await?,
+            Look::Own => self.store.lease_own_deliveries(&self.owner, &allowance.gateways, allowance.limit).await?,
+        };
         self.deliverer.leased(&leased.work);
         let work = leased.work.into_iter().map(|delivery| Leasing { delivery, asked_at }).collect();
         Ok(Leased { work, next_due: leased.next_due })

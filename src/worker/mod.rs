@@ -15,7 +15,7 @@ pub mod turns;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::domain::time::Timestamp;
 use crate::service::watch::Wake;
 use crate::store::{HeldLease, Leased, StoreError, StoreResult};
 
@@ -32,6 +33,15 @@ const STORE_REST: Duration = Duration::from_secs(1);
 /// How often a draining runner looks whether what still runs has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Everything that is due, of whichever process.
+    All,
+    /// At least what this process left due itself.
+    Own,
+}
+
 /// A kind of work that lanes hold.
 #[async_trait]
 pub trait LaneWork: Send + Sync + 'static {
@@ -39,7 +49,7 @@ pub trait LaneWork: Send + Sync + 'static {
     type Item: Send + 'static;
 
     /// Leases up to `limit` pieces that are due.
-    async fn lease(&self, limit: usize) -> StoreResult<Leased<Self::Item>>;
+    async fn lease(&self, limit: usize, look: Look) -> StoreResult<Leased<Self::Item>>;
 
     /// Does one piece and records how it went. `stop` asks to end early.
     async fn perform(&self, item: Self::Item, stop: CancellationToken);
@@ -137,7 +147,7 @@ impl<W: LaneWork> Runner<W> {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn step(&self) -> Result<Step, StoreError> {
-        let leased = self.work.lease(self.at_once).await?;
+        let leased = self.work.lease(self.at_once, Look::All).await?;
         let count = leased.work.len();
         for item in leased.work {
             self.work.perform(item, CancellationToken::new()).await;
@@ -154,11 +164,14 @@ impl<W: LaneWork> Runner<W> {
             AtDrain::FinishRunning => drain.clone(),
             AtDrain::FinishDue => stop.clone(),
         };
+        let mut looks = Looks::new(self.poll);
         while !end.is_cancelled() {
             // One place at least must be free before anything is leased: what is leased is worked on at once.
             let Some(first) = end.run_until_cancelled(Arc::clone(&permits).acquire_owned()).await.and_then(Result::ok) else { break };
             let announced = self.wake.take();
-            let leased = match self.work.lease(1 + permits.available_permits()).await {
+            let look = if drain.is_cancelled() { Look::All } else { looks.next(self.clock.now()) };
+            let begun = Instant::now();
+            let leased = match self.work.lease(1 + permits.available_permits(), look).await {
                 Ok(leased) => leased,
                 Err(error) => {
                     tracing::warn!(worker = self.work.name(), %error, "no work could be leased; trying again");
@@ -173,6 +186,7 @@ impl<W: LaneWork> Runner<W> {
                 }
             };
             let idle = leased.work.is_empty();
+            let next_due = looks.done(look, begun, leased.next_due);
             let mut first = Some(first);
             for item in leased.work {
                 let permit = first.take().or_else(|| Arc::clone(&permits).try_acquire_owned().ok());
@@ -193,26 +207,21 @@ impl<W: LaneWork> Runner<W> {
                 }
                 let _finished_or_rested = tokio::time::timeout(DRAIN_LOOK, self.wake.announced()).await;
             } else if idle {
-                self.rest(leased.next_due, announced, &drain).await;
+                self.rest(next_due, announced, looks.longest_rest(), &drain).await;
             }
         }
         tasks.close();
         tasks.wait().await;
     }
 
-    /// Waits for what is due next, for an announcement of something sooner, or for `poll` to pass.
-    async fn rest(
-        &self,
-        next_due: Option<crate::domain::time::Timestamp>,
-        announced: Option<crate::domain::time::Timestamp>,
-        drain: &CancellationToken,
-    ) {
+    /// Waits for what is due next, for an announcement of something sooner, or for the time to ask anyway.
+    async fn rest(&self, next_due: Option<Timestamp>, announced: Option<Timestamp>, longest: Duration, drain: &CancellationToken) {
         // An announcement of the past has just been looked for.
         let now = self.clock.now();
         let mut due = [next_due, announced.filter(|announced| *announced > now)].into_iter().flatten().min();
         loop {
             due = [due, self.wake.take()].into_iter().flatten().min();
-            let wait = due.map_or(self.poll, |due| due.since(self.clock.now()).min(self.poll));
+            let wait = due.map_or(longest, |due| due.since(self.clock.now()).min(longest));
             if wait.is_zero() {
                 return;
             }
@@ -222,5 +231,64 @@ impl<W: LaneWork> Runner<W> {
                 () = self.wake.announced() => {}
             }
         }
+    }
+}
+
+/// When everything was looked at, so that it is again at least every so often, and whenever some of it is due; announcements
+/// between two such looks are of this process's own work.
+struct Looks {
+    every: Duration,
+    all: Option<(Instant, Option<Timestamp>)>,
+}
+
+impl Looks {
+    const fn new(every: Duration) -> Self {
+        Self { every, all: None }
+    }
+
+    fn next(&self, now: Timestamp) -> Look {
+        match self.all {
+            Some((at, next_due)) if at.elapsed() < self.every && next_due.is_none_or(|due| due > now) => Look::Own,
+            _ => Look::All,
+        }
+    }
+
+    /// After a look that began at that moment: when the next work is due, as far as anybody knows.
+    fn done(&mut self, look: Look, begun: Instant, next_due: Option<Timestamp>) -> Option<Timestamp> {
+        match look {
+            Look::All => {
+                self.all = Some((begun, next_due));
+                next_due
+            }
+            Look::Own => [next_due, self.all.and_then(|(_at, due)| due)].into_iter().flatten().min(),
+        }
+    }
+
+    /// Until everything is looked at again.
+    fn longest_rest(&self) -> Duration {
+        self.all.map_or(Duration::ZERO, |(at, _due)| self.every.saturating_sub(at.elapsed()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_looked_at_every_so_often_and_when_some_of_it_is_due() {
+        let now = Timestamp::from_millis(1_000_000);
+        let (begun, hour) = (Instant::now(), Duration::from_hours(1));
+        let mut looks = Looks::new(hour);
+        assert_eq!((looks.next(now), looks.longest_rest()), (Look::All, Duration::ZERO));
+        let due = now.after(Duration::from_secs(5));
+        assert_eq!(looks.done(Look::All, begun, Some(due)), Some(due));
+        assert_eq!(looks.next(now), Look::Own);
+        assert_eq!(looks.next(due), Look::All);
+        assert_eq!(looks.done(Look::Own, begun, None), Some(due), "what a look at all saw still comes");
+        let sooner = now.after(Duration::from_secs(1));
+        assert_eq!(looks.done(Look::Own, begun, Some(sooner)), Some(sooner));
+        assert!(looks.longest_rest() <= hour && looks.longest_rest() > hour / 2);
+        looks.done(Look::All, begun.checked_sub(hour).unwrap(), None);
+        assert_eq!(looks.next(now), Look::All, "it was too long ago");
     }
 }

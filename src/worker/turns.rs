@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::LaneWork;
+use super::{LaneWork, Look};
 use crate::domain::turn::LeasedTurn;
 use crate::service::reply::Replier;
 use crate::store::{HeldLease, LaneKind, Leased, Owner, SharedStore, StoreResult};
@@ -24,8 +24,12 @@ pub struct TurnWork {
 impl LaneWork for TurnWork {
     type Item = LeasedTurn;
 
-    async fn lease(&self, limit: usize) -> StoreResult<Leased<LeasedTurn>> {
-        self.store.lease_turns(&self.owner, limit, &self.replier.daily_limits()).await
+    async fn lease(&self, limit: usize, look: Look) -> StoreResult<Leased<LeasedTurn>> {
+        let limits = self.replier.daily_limits();
+        match look {
+            Look::All => self.store.lease_turns(&self.owner, limit, &limits).await,
+            Look::Own => self.store.lease_own_turns(&self.owner, limit, &limits).await,
+        }
     }
 
     async fn perform(&self, turn: LeasedTurn, stop: CancellationToken) {

@@ -16,6 +16,7 @@ use super::fault::{self, DUPLICATE};
 use super::fields::{Fields, object_id};
 use super::head::Pending;
 use super::names::Place;
+use super::rows::{Row, Updated};
 use super::staged::{Change, Command, VERSION, What, Write, Writes};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::{StoreError, StoreResult};
@@ -43,8 +44,10 @@ impl MongoStore {
             change: Change::Update { update: doc! { "$unset": { "pending": "", "parts": "", "stagedSince": "" } }, upsert: false },
         });
         let tells = |write: &Write| matches!(write.what, What::Claim | What::Credit { .. }) || conversation_of(write).is_some();
-        let asks = writes.0.iter().any(tells);
-        let matched = self.run(&commands, asks).await?;
+        let mut asks: Vec<bool> = writes.0.iter().map(tells).collect();
+        // Of the mark too, where anything is asked.
+        asks.push(asks.contains(&true));
+        let matched = self.run(&commands, &asks).await?;
         self.heads.applied(user_id, pending.unit);
         self.forget_parts(&pending.parts).await;
         // Else a later unit has all of this staged, or it was applied by somebody else.
@@ -78,13 +81,14 @@ impl MongoStore {
         Ok(Some(Writes(writes)))
     }
 
-    /// Runs commands in order, and goes on behind one that gives way to what is there. Where that is asked for, tells of each
-    /// whether it found its document; else of none.
-    async fn run(&self, commands: &[Command], asks: bool) -> StoreResult<Vec<bool>> {
-        if self.writes_across { self.run_across(commands, asks).await } else { self.run_one_by_one(commands).await }
+    /// Runs commands, those of one collection in order and the last of all at the end, and goes on behind one that gives way to what
+    /// is there. Tells of each of which that is asked whether it found its document.
+    async fn run(&self, commands: &[Command], asks: &[bool]) -> StoreResult<Vec<bool>> {
+        if self.writes_across { self.run_across(commands, asks).await } else { self.run_by_collection(commands, asks).await }
     }
 
-    async fn run_across(&self, commands: &[Command], asks: bool) -> StoreResult<Vec<bool>> {
+    async fn run_across(&self, commands: &[Command], asks: &[bool]) -> StoreResult<Vec<bool>> {
+        let asks = asks.contains(&true);
         let mut models: Vec<WriteModel> = commands.iter().map(|command| self.model(command)).collect();
         let mut matched = vec![false; commands.len()];
         let mut done = 0;
@@ -145,34 +149,89 @@ impl MongoStore {
         }
     }
 
-    /// For servers before 8.0, which take the writes of one collection at a time: each is a command of its own.
-    async fn run_one_by_one(&self, commands: &[Command]) -> StoreResult<Vec<bool>> {
-        let mut matched = Vec::with_capacity(commands.len());
-        for command in commands {
-            let collection = self.db.collection::<Document>(&command.collection);
-            let filter = command.filter.clone();
-            let outcome = match &command.change {
-                Change::Update { update, upsert } => {
-                    collection.update_one(filter, update.clone()).upsert(*upsert).await.map(|result| result.matched_count > 0)
-                }
-                Change::Compute { stages } => collection.update_one(filter, stages.clone()).await.map(|result| result.matched_count > 0),
-                Change::UpdateMany { update } => {
-                    collection.update_many(filter, update.clone()).await.map(|result| result.matched_count > 0)
-                }
-                Change::Delete { many: false } => collection.delete_one(filter).await.map(|result| result.deleted_count > 0),
-                Change::Delete { many: true } => collection.delete_many(filter).await.map(|result| result.deleted_count > 0),
+    /// For servers before 8.0, which take the writes of one collection at a time.
+    async fn run_by_collection(&self, commands: &[Command], asks: &[bool]) -> StoreResult<Vec<bool>> {
+        let mut matched = vec![false; commands.len()];
+        for group in groups(commands, asks) {
+            let found = match group.as_slice() {
+                [place] => self.run_one(commands.get(*place)).await?,
+                places => self.run_group(commands, places).await?,
             };
-            matched.push(match outcome {
-                Ok(found) => found,
-                Err(error) if fault::is_duplicate(&error) => {
-                    self.tell_of_stranger(command).await?;
-                    false
+            for place in group {
+                if let Some(matched) = matched.get_mut(place) {
+                    *matched = found;
                 }
-                Err(error) => return Err(fault::unavailable(error)),
-            });
+            }
         }
         Ok(matched)
     }
+
+    /// Runs updates of one collection, in as few commands as they fit into.
+    async fn run_group(&self, commands: &[Command], places: &[usize]) -> StoreResult<bool> {
+        let mut left: Vec<&Command> = places.iter().filter_map(|place| commands.get(*place)).collect();
+        while let Some(first) = left.first() {
+            let mut row = Row::default();
+            let mut taken = 0;
+            for statement in left.iter().filter_map(|command| command.change.statement(&command.filter)) {
+                row.push(statement)?;
+                taken += 1;
+                if row.is_full() {
+                    break;
+                }
+            }
+            let done = match self.update_row(&first.collection, row).await? {
+                Updated::All(_found) => taken,
+                Updated::Until(place) => {
+                    if let Some(command) = left.get(place) {
+                        self.tell_of_stranger(command).await?;
+                    }
+                    place + 1
+                }
+            };
+            left.drain(..done.clamp(1, left.len()));
+        }
+        Ok(false)
+    }
+
+    /// Runs one command by itself; true when it found its document.
+    async fn run_one(&self, command: Option<&Command>) -> StoreResult<bool> {
+        let Some(command) = command else { return Ok(false) };
+        let collection = self.db.collection::<Document>(&command.collection);
+        let filter = command.filter.clone();
+        let outcome = match &command.change {
+            Change::Update { update, upsert } => {
+                collection.update_one(filter, update.clone()).upsert(*upsert).await.map(|result| result.matched_count > 0)
+            }
+            Change::Compute { stages } => collection.update_one(filter, stages.clone()).await.map(|result| result.matched_count > 0),
+            Change::UpdateMany { update } => collection.update_many(filter, update.clone()).await.map(|result| result.matched_count > 0),
+            Change::Delete { many: false } => collection.delete_one(filter).await.map(|result| result.deleted_count > 0),
+            Change::Delete { many: true } => collection.delete_many(filter).await.map(|result| result.deleted_count > 0),
+        };
+        match outcome {
+            Ok(found) => Ok(found),
+            Err(error) if fault::is_duplicate(&error) => {
+                self.tell_of_stranger(command).await?;
+                Ok(false)
+            }
+            Err(error) => Err(fault::unavailable(error)),
+        }
+    }
+}
+
+/// Commands, by their places, in groups that one command each can carry. The order of those of one collection stays; a deletion, one
+/// of which an answer is asked, and the last, which says that all others are done, stand alone.
+fn groups(commands: &[Command], asks: &[bool]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<(&str, bool, Vec<usize>)> = Vec::new();
+    for (place, command) in commands.iter().enumerate() {
+        let is_update = !matches!(command.change, Change::Delete { .. });
+        let alone = !is_update || asks.get(place).copied().unwrap_or(false) || place + 1 == commands.len();
+        let of_collection = groups.iter_mut().rev().find(|(collection, ..)| *collection == command.collection);
+        match of_collection {
+            Some((_collection, false, places)) if !alone => places.push(place),
+            _ => groups.push((&command.collection, alone, vec![place])),
+        }
+    }
+    groups.into_iter().map(|(_collection, _alone, places)| places).collect()
 }
 
 /// The conversation that a write changes if it is there: LibreChat may have deleted it.
@@ -209,5 +268,27 @@ pub(super) fn claimed_key(write: &Write) -> StoreResult<&str> {
     match write.key.get("_id") {
         Some(Bson::String(key)) => Ok(key),
         other => Err(StoreError::Unavailable { reason: format!("a claim has no key but {other:?}"), source: None }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(collection: &str) -> Command {
+        let change = Change::Update { update: doc! { "$set": { "a": 1 } }, upsert: true };
+        Command { collection: collection.to_owned(), filter: doc! {}, change }
+    }
+
+    #[test]
+    fn writes_of_one_collection_go_together_in_their_order() {
+        let delete = |collection: &str| Command { change: Change::Delete { many: true }, ..update(collection) };
+        let commands =
+            [update("a"), update("b"), update("a"), delete("a"), update("a"), update("b"), update("a"), update("c"), update("b")];
+        let mut asks = [false; 9];
+        let together = groups(&commands, &asks);
+        assert_eq!(together, [vec![0, 2], vec![1, 5], vec![3], vec![4, 6], vec![7], vec![8]], "a deletion and the last stand alone");
+        asks[5] = true;
+        assert_eq!(groups(&commands, &asks), [vec![0, 2], vec![1], vec![3], vec![4, 6], vec![5], vec![7], vec![8]]);
     }
 }

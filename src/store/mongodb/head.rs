@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::fields::{Fields, date, object_id, to_bson};
 use super::left_over::staged_since;
+use super::own_lanes::OwnLanes;
 use super::shapes::carrier_key;
 use super::staged::{Writes, binary};
 use super::state::{Outgoing, State};
@@ -18,7 +19,7 @@ use super::trail::Trail;
 use crate::domain::ids::UserId;
 use crate::domain::phone::PhoneNumber;
 use crate::domain::time::Timestamp;
-use crate::store::{StoreError, StoreResult};
+use crate::store::{LaneKind, StoreError, StoreResult};
 
 /// The largest head that is written. The server's own limit is 16 MB.
 const LARGEST: usize = 15 * 1024 * 1024;
@@ -154,6 +155,7 @@ pub(super) struct Heads {
 struct Known {
     heads: HashMap<UserId, Arc<Head>>,
     phones: HashMap<PhoneNumber, UserId>,
+    lanes: OwnLanes,
 }
 
 impl Heads {
@@ -180,9 +182,9 @@ impl Heads {
             return;
         }
         if known.heads.len() >= REMEMBERED && !known.heads.contains_key(&head.user_id) {
-            known.heads.clear();
-            known.phones.clear();
+            known.make_room();
         }
+        known.lanes.note(head);
         if let Some(phone) = &head.state.person.phone {
             known.phones.insert(phone.clone(), head.user_id);
         }
@@ -201,6 +203,41 @@ impl Heads {
 
     /// Forgets a head that is not what the server has.
     pub(super) fn forget(&self, user_id: UserId) {
-        self.known().heads.remove(&user_id);
+        let mut known = self.known();
+        known.heads.remove(&user_id);
+        known.lanes.forget(user_id);
+    }
+
+    /// The remembered heads whose lane is due, up to `limit`, the longest due first, of those that `admits` lets through; and when
+    /// the next of them is.
+    pub(super) fn due(
+        &self,
+        lane: LaneKind,
+        now: Timestamp,
+        limit: usize,
+        admits: impl Fn(&State) -> bool,
+    ) -> (Vec<Arc<Head>>, Option<Timestamp>) {
+        let known = self.known();
+        let mut due = Vec::new();
+        for (next, user_id) in known.lanes.in_order(lane) {
+            let Some(head) = known.heads.get(&user_id).filter(|head| admits(&head.state)) else { continue };
+            if next > now || due.len() == limit {
+                return (due, Some(next));
+            }
+            due.push(Arc::clone(head));
+        }
+        (due, None)
+    }
+}
+
+impl Known {
+    /// Forgets those with nothing to be done; if that is not enough, all.
+    fn make_room(&mut self) {
+        self.heads.retain(|_user_id, head| head.state.turn_lane.next.or(head.state.delivery_lane.next).is_some());
+        if self.heads.len() >= REMEMBERED / 2 {
+            *self = Self::default();
+        }
+        let Self { heads, phones, .. } = self;
+        phones.retain(|_phone, user_id| heads.contains_key(user_id));
     }
 }

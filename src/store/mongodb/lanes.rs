@@ -12,6 +12,7 @@ use super::fault;
 use super::fields::{Fields, date, object_id};
 use super::head::Head;
 use super::names::Place;
+use super::state::State;
 use crate::domain::ids::UserId;
 use crate::domain::time::Timestamp;
 use crate::store::{LaneKind, StoreError, StoreResult};
@@ -69,6 +70,12 @@ impl MongoStore {
         Ok(Due { heads: self.load_due(lane, &due).await?, next })
     }
 
+    /// The same of the lanes that this process left due itself. Nobody is asked.
+    pub(super) fn own_due(&self, lane: LaneKind, limit: usize, admits: impl Fn(&State) -> bool) -> Due {
+        let (heads, next) = self.heads.due(lane, self.now(), limit, admits);
+        Due { heads, next }
+    }
+
     async fn load_due(&self, lane: LaneKind, due: &[(UserId, i64)]) -> StoreResult<Vec<Arc<Head>>> {
         let remembered = |(user_id, version): &(UserId, i64)| self.heads.find(*user_id).filter(|head| head.version >= *version);
         let mut heads: HashMap<UserId, Arc<Head>> = due.iter().filter_map(remembered).map(|head| (head.user_id, head)).collect();
@@ -103,6 +110,7 @@ impl MongoStore {
     pub(super) async fn park(&self, lane: LaneKind, user_id: UserId, error: &StoreError) -> StoreResult<()> {
         tracing::error!(error = %error, user = %user_id, lane = ?lane, "a person's work cannot be read; it is left alone for a minute");
         let later = doc! { "$set": { next_field(lane): date(self.now().after(PARKED)) } };
+        self.heads.forget(user_id);
         self.collection(Place::Heads).update_one(doc! { "_id": object_id(user_id) }, later).await.map_err(fault::unavailable)?;
         Ok(())
     }

@@ -53,11 +53,12 @@ mod names;
 mod news;
 mod open;
 mod outbox;
-
+mod own_lanes;
 mod people;
 mod presence;
 mod queues;
 mod reports;
+mod rows;
 mod schedules;
 mod shapes;
 mod staged;

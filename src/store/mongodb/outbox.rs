@@ -11,9 +11,10 @@ use super::MongoStore;
 use super::fault;
 use super::fields::date;
 use super::head::Head;
+use super::lanes::Due;
 use super::names::Place;
 use super::shapes;
-use super::state::Outgoing;
+use super::state::{Outgoing, State};
 use super::unit::Apply;
 use crate::domain::delivery::{OutboundMessage, StatusReport};
 use crate::domain::ids::{OutboundId, UserId};
@@ -26,14 +27,13 @@ use crate::store::{
 impl Outbox for MongoStore {
     async fn lease_deliveries(&self, owner: &Owner, gateways: &[String], limit: usize) -> StoreResult<Leased<LeasedDelivery>> {
         let due = self.find_due(LaneKind::Deliveries, doc! { "deliveryGateway": { "$in": gateways } }, limit).await?;
-        let mut next_due = due.next;
-        let mut work = Vec::with_capacity(due.heads.len());
-        for leased in join_all(due.heads.into_iter().map(|head| self.lease_delivery_lane(owner, gateways, head))).await {
-            let (delivery, next) = leased?;
-            work.extend(delivery);
-            next_due = [next_due, next].into_iter().flatten().min();
-        }
-        Ok(Leased { work, next_due })
+        self.lease_due_deliveries(owner, gateways, due).await
+    }
+
+    async fn lease_own_deliveries(&self, owner: &Owner, gateways: &[String], limit: usize) -> StoreResult<Leased<LeasedDelivery>> {
+        let leaves = |state: &State| state.delivery_lane.gateway.as_ref().is_some_and(|gateway| gateways.contains(gateway));
+        let due = self.own_due(LaneKind::Deliveries, limit, leaves);
+        self.lease_due_deliveries(owner, gateways, due).await
     }
 
     async fn record_delivery(&self, lease: &DeliveryLease, outcome: DeliveryOutcome) -> StoreResult<()> {
@@ -97,6 +97,17 @@ fn lost<T>(outcome: StoreResult<T>) -> StoreResult<T> {
 }
 
 impl MongoStore {
+    async fn lease_due_deliveries(&self, owner: &Owner, gateways: &[String], due: Due) -> StoreResult<Leased<LeasedDelivery>> {
+        let mut next_due = due.next;
+        let mut work = Vec::with_capacity(due.heads.len());
+        for leased in join_all(due.heads.into_iter().map(|head| self.lease_delivery_lane(owner, gateways, head))).await {
+            let (delivery, next) = leased?;
+            work.extend(delivery);
+            next_due = [next_due, next].into_iter().flatten().min();
+        }
+        Ok(Leased { work, next_due })
+    }
+
     /// Leases the head of one lane; also says when the lane may be looked at again, where it leaves by one of `gateways`.
     async fn lease_delivery_lane(
         &self,

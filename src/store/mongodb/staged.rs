@@ -277,6 +277,19 @@ pub(super) enum Change {
     },
 }
 
+impl Change {
+    /// What an `update` command says of it; `None` for a deletion.
+    pub(super) fn statement(&self, filter: &Document) -> Option<Document> {
+        let (update, upsert, multi): (Bson, bool, bool) = match self {
+            Self::Update { update, upsert } => (update.clone().into(), *upsert, false),
+            Self::Compute { stages } => (stages.clone().into(), false, false),
+            Self::UpdateMany { update } => (update.clone().into(), false, true),
+            Self::Delete { .. } => return None,
+        };
+        Some(doc! { "q": filter.clone(), "u": update, "upsert": upsert, "multi": multi })
+    }
+}
+
 impl Write {
     /// The write as a command, guarded by the version that it is of.
     pub(super) fn command(&self, names: &Names, version: i64) -> Command {

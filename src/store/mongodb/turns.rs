@@ -12,6 +12,7 @@ use super::MongoStore;
 use super::fault;
 use super::fields::object_id;
 use super::head::Head;
+use super::lanes::Due;
 use super::names::Place;
 use super::shapes::{self, PastTurn};
 use super::state::credits::Everybody;
@@ -30,14 +31,12 @@ use crate::store::{
 impl Turns for MongoStore {
     async fn lease_turns(&self, owner: &Owner, limit: usize, limits: &DailyLimits) -> StoreResult<Leased<LeasedTurn>> {
         let due = self.find_due(LaneKind::Turns, doc! {}, limit).await?;
-        let mut next_due = due.next;
-        let mut work = Vec::with_capacity(due.heads.len());
-        for leased in join_all(due.heads.into_iter().map(|head| self.lease_lane(owner, head, limits))).await {
-            let (turn, next) = leased?;
-            work.extend(turn);
-            next_due = [next_due, next].into_iter().flatten().min();
-        }
-        Ok(Leased { work, next_due })
+        self.lease_due_turns(owner, due, limits).await
+    }
+
+    async fn lease_own_turns(&self, owner: &Owner, limit: usize, limits: &DailyLimits) -> StoreResult<Leased<LeasedTurn>> {
+        let due = self.own_due(LaneKind::Turns, limit, |_state| true);
+        self.lease_due_turns(owner, due, limits).await
     }
 
     async fn reserve(&self, lease: &TurnLease, rules: BalanceRules, credits: Credits) -> StoreResult<Reservation> {
@@ -124,6 +123,17 @@ fn lost<T>(outcome: StoreResult<T>) -> StoreResult<T> {
 }
 
 impl MongoStore {
+    async fn lease_due_turns(&self, owner: &Owner, due: Due, limits: &DailyLimits) -> StoreResult<Leased<LeasedTurn>> {
+        let mut next_due = due.next;
+        let mut work = Vec::with_capacity(due.heads.len());
+        for leased in join_all(due.heads.into_iter().map(|head| self.lease_lane(owner, head, limits))).await {
+            let (turn, next) = leased?;
+            work.extend(turn);
+            next_due = [next_due, next].into_iter().flatten().min();
+        }
+        Ok(Leased { work, next_due })
+    }
+
     /// Leases the head of one lane; also says when the lane may be looked at again.
     async fn lease_lane(
         &self,

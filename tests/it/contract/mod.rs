@@ -291,6 +291,7 @@ contract! {
         a_turn_is_leased_answered_and_over,
         a_lease_that_ran_out_is_taken_over_and_its_holder_writes_nothing,
         one_person_is_answered_in_order_and_people_in_parallel,
+        what_a_process_left_due_itself_is_leased_by_it_once,
         two_processes_lease_each_turn_once,
         a_turn_that_waits_for_another_attempt_holds_up_those_behind_it,
         a_renewed_lease_holds_and_a_released_owner_has_none,

@@ -100,6 +100,28 @@ pub(super) async fn two_processes_lease_each_turn_once(f: Fixture) {
     assert_eq!(f.store.figures().await.unwrap().open_turns, 0);
 }
 
+pub(super) async fn what_a_process_left_due_itself_is_leased_by_it_once(f: Fixture) {
+    let other = f.open_again();
+    for number in [ANN, BOB] {
+        f.texted(number, "hello").await;
+    }
+    let own = async |store: &SharedStore, owner: Owner, limit: usize| store.lease_own_turns(&owner, limit, &no_limits()).await.unwrap();
+    let first = own(&f.store, owner(), 1).await;
+    assert_eq!(first.work.len(), 1);
+    assert!(first.next_due.is_some_and(|due| due <= f.clock.now()), "there is another at once: {:?}", first.next_due);
+    let taken = other.lease_turns(&other_owner(), 10, &no_limits()).await.unwrap().work;
+    assert_eq!(taken.len(), 1, "whoever looks at all finds it too");
+    assert!(own(&f.store, owner(), 10).await.work.is_empty(), "somebody else has it");
+    f.answer(&first.work[0], "one").await;
+    f.texted(ANN, "and then?").await;
+    f.texted(BOB, "and then?").await;
+    let again = own(&f.store, owner(), 10).await.work;
+    assert_eq!(again.len(), 1, "who is first in a lane that somebody else holds waits");
+    assert_eq!(again[0].lease.user_id, first.work[0].lease.user_id);
+    f.advance(16_000);
+    assert!(!f.lease().await.is_empty(), "a lease that ran out is found by who looks at all");
+}
+
 pub(super) async fn a_turn_that_waits_for_another_attempt_holds_up_those_behind_it(f: Fixture) {
     let receipt = f.texted(ANN, "first").await;
     f.texted(ANN, "second").await;

@@ -9,6 +9,7 @@ use crate::contract::fixture::{ANN, Fixture};
 use crate::contract::schedules::new;
 use crate::support::knobs::knob;
 use crate::support::mongo::{Database, Kind, Server};
+use crate::support::wire::Wire;
 
 /// The share of the contract that every kind of server is put through: what a unit decides alone and against others, and the reads
 /// that need an order or an index. `SCRUBJAY_TEST_WHOLE_CONTRACT=1` takes all of it.
@@ -40,6 +41,10 @@ const SHARE: &[(&str, &[&str])] = &[
 
 /// Runs the contract's cases on that server, each in a database of its own.
 fn keeps_the_contract(server: &Server) {
+    keeps_the_contract_at(&server.uri());
+}
+
+fn keeps_the_contract_at(uri: &str) {
     let whole = knob("SCRUBJAY_TEST_WHOLE_CONTRACT", 0) > 0;
     let is_chosen = |module: &str, case: &str| {
         let share = SHARE.iter().find(|(of, _)| *of == module);
@@ -52,7 +57,7 @@ fn keeps_the_contract(server: &Server) {
     for (module, case, run) in &chosen {
         eprintln!("{module}::{case}");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(run(Fixture::on(Database::at(server.uri()))));
+        runtime.block_on(run(Fixture::on(Database::at(uri.to_owned()))));
     }
     eprintln!("{} of {} cases of the contract in {:?}", chosen.len(), CASES.len(), begun.elapsed());
 }
@@ -68,6 +73,16 @@ fn one_that_is_no_replica_set_keeps_the_contract() {
         assert!(f.store.news().await.unwrap().is_none());
         crate::contract::elsewhere::what_ends_in_another_process_is_seen_here(f).await;
     });
+}
+
+#[test]
+fn one_that_is_older_than_8_0_keeps_the_contract() {
+    let server = Server::start(Kind::default());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let wire = runtime.block_on(Wire::to_older(&server.uri()));
+    keeps_the_contract_at(&wire.uri);
+    let seen = wire.take_commands();
+    assert!(seen.contains_key("update") && !seen.contains_key("bulkWrite"), "{seen:?}");
 }
 
 #[test]

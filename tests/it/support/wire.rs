@@ -61,6 +61,15 @@ const CHATTER: [&str; 5] = ["hello", "isMaster", "ismaster", "ping", "endSession
 impl Wire {
     /// A line to the server of that connection string, which names one host.
     pub(crate) async fn to(uri: &str) -> Self {
+        Self::with(uri, false).await
+    }
+
+    /// The same, by which the server looks like a 7.0, which takes the writes of one collection at a time.
+    pub(crate) async fn to_older(uri: &str) -> Self {
+        Self::with(uri, true).await
+    }
+
+    async fn with(uri: &str, older: bool) -> Self {
         let host = uri.strip_prefix("mongodb://").unwrap().split(['/', '?']).next().unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -79,7 +88,7 @@ impl Wire {
                     let (breaking, holding) = (Notify::new(), Mutex::new(None));
                     tokio::select! {
                         () = forward(from_near, to_far, &seen, &breaking, &holding) => {}
-                        () = back(from_far, to_near, &breaking, &holding) => {}
+                        () = back(from_far, to_near, &breaking, &holding, older) => {}
                         _ = cuts.wait_for(|cut| *cut) => {}
                     }
                 });
@@ -164,8 +173,26 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, seen: &Mutex<S
     }
 }
 
-async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, breaking: &Notify, holding: &Mutex<Option<Held>>) {
-    while let Some(message) = message(&mut from).await {
+/// Writes into a server's greeting that it is a 7.0.
+fn make_older(message: &mut [u8]) {
+    const NAME: &[u8] = b"\x10maxWireVersion\0";
+    const WIRE_OF_7_0: [u8; 4] = 21_i32.to_le_bytes();
+    if let Some(at) = message.windows(NAME.len()).position(|bytes| bytes == NAME) {
+        message[at + NAME.len()..][..4].copy_from_slice(&WIRE_OF_7_0);
+    }
+}
+
+async fn back(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    breaking: &Notify,
+    holding: &Mutex<Option<Held>>,
+    older: bool,
+) {
+    while let Some(mut message) = message(&mut from).await {
+        if older {
+            make_older(&mut message);
+        }
         let held = holding.lock().unwrap().take();
         if let Some(held) = held {
             held.is_done.notify_one();

@@ -209,6 +209,18 @@ impl Graph for MongoStore {
         Ok(recall::recall(&*self.graph(user_id).await?, &text, limit))
     }
 
+    async fn recall_with(
+        &self,
+        user_id: UserId,
+        text: String,
+        limit: usize,
+        names: Vec<String>,
+        bytes: usize,
+    ) -> StoreResult<(Recollection, Vec<Entity>)> {
+        let held = self.graph(user_id).await?;
+        Ok((recall::recall(&held, &text, limit), read::known(&held, names, bytes)))
+    }
+
     async fn list_facts(&self, user_id: UserId, page: PageRequest) -> StoreResult<Page<Fact>> {
         let held = self.graph(user_id).await?;
         read::facts(&held, &page)

@@ -1,17 +1,12 @@
 //! Writing many documents at once, each in place of what has its key, so that repeating it changes nothing.
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
 use crate::store::mongodb::MongoStore;
-use crate::store::mongodb::fault::{self, DUPLICATE};
-use crate::store::mongodb::fields::Fields;
 use crate::store::mongodb::names::Place;
-use crate::store::mongodb::staged::{VERSION, unwritable};
+use crate::store::mongodb::rows::{Row, Updated};
+use crate::store::mongodb::staged::VERSION;
 use crate::store::{StoreError, StoreResult};
-
-/// Documents of one command at most, and of how many bytes about: the server takes 48 MB.
-const DOCUMENTS: usize = 500;
-const BYTES: usize = 12 * 1024 * 1024;
 
 /// A document that is to be there.
 #[derive(Debug, Clone)]
@@ -77,48 +72,26 @@ impl MongoStore {
             }
         }
         for place in places {
-            let (mut statements, mut bytes) = (Vec::new(), 0);
+            let mut row = Row::default();
             for put in puts.iter().filter(|put| put.place == place) {
-                let statement = put.statement();
-                bytes += mongodb::bson::serialize_to_vec(&statement).map_err(unwritable)?.len();
-                statements.push(Bson::Document(statement));
-                if statements.len() >= DOCUMENTS || bytes >= BYTES {
-                    bytes = 0;
-                    self.update(place, std::mem::take(&mut statements)).await?;
+                row.push(put.statement())?;
+                if row.is_full() {
+                    self.put_row(place, std::mem::take(&mut row)).await?;
                 }
             }
-            if !statements.is_empty() {
-                self.update(place, statements).await?;
+            if !row.is_empty() {
+                self.put_row(place, row).await?;
             }
         }
         Ok(())
     }
 
-    async fn update(&self, place: Place, statements: Vec<Bson>) -> StoreResult<()> {
+    async fn put_row(&self, place: Place, row: Row) -> StoreResult<()> {
         let collection = self.names.of(place);
-        // A command that is run as it is has none of what the client says of writes.
-        let safely = doc! { "w": "majority", "j": true };
-        let command = doc! { "update": &collection, "updates": statements, "ordered": true, "writeConcern": safely };
-        let answer = match self.db.run_command(command).await {
-            Ok(answer) => answer,
-            Err(error) if fault::is_duplicate(&error) => return Err(contradiction(&collection)),
-            Err(error) => return Err(fault::unavailable(error)),
-        };
-        if let Ok(failed) = answer.get_array("writeErrors")
-            && let Some(Bson::Document(failure)) = failed.first()
-        {
-            let code = Fields::new(&collection, failure).find_number("code")?;
-            if code == Some(i64::from(DUPLICATE)) {
-                return Err(contradiction(&collection));
-            }
-            let reason = format!("MongoDB refused to write into {collection:?} (code {})", code.unwrap_or_default());
-            return Err(StoreError::Unavailable { reason, source: None });
+        match self.update_row(&collection, row).await? {
+            Updated::All(_found) => Ok(()),
+            Updated::Until(_place) => Err(contradiction(&collection)),
         }
-        if answer.contains_key("writeConcernError") {
-            let reason = "MongoDB could not write safely enough; is most of the replica set there?".to_owned();
-            return Err(StoreError::Unavailable { reason, source: None });
-        }
-        Ok(())
     }
 }
 

@@ -127,6 +127,17 @@ impl Graph for SqliteStore {
         self.read(move |db| recall::recall(db, user_id, &text, limit)).await
     }
 
+    async fn recall_with(
+        &self,
+        user_id: UserId,
+        text: String,
+        limit: usize,
+        names: Vec<String>,
+        bytes: usize,
+    ) -> StoreResult<(Recollection, Vec<Entity>)> {
+        self.read(move |db| Ok((recall::recall(db, user_id, &text, limit)?, read::known(db, user_id, &names, bytes)?))).await
+    }
+
     async fn list_facts(&self, user_id: UserId, page: PageRequest) -> StoreResult<Page<Fact>> {
         self.read(move |db| read::facts(db, user_id, &page)).await
     }
