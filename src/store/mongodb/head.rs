@@ -6,14 +6,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, DateTime, Document, RawDocumentBuf};
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::fields::{Fields, date, object_id, to_bson};
+use super::fields::{Fields, date, object_id};
 use super::left_over::staged_since;
 use super::own_lanes::OwnLanes;
 use super::shapes::carrier_key;
-use super::staged::{Writes, binary};
+use super::staged::Writes;
 use super::state::{Outgoing, State};
 use super::trail::Trail;
 use crate::domain::ids::UserId;
@@ -64,42 +67,41 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// As stored.
+    /// As stored, with the bytes of what it has staged and the news that it brings.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when it is larger than the server takes.
-    pub(super) fn document(&self) -> StoreResult<Document> {
+    pub(super) fn document(&self, staged: Option<Vec<u8>>, news: Vec<&'static str>) -> StoreResult<RawDocumentBuf> {
         let Self { user_id, version, unit, trail, state, pending } = self;
-        let mut document = doc! { "_id": object_id(*user_id), "version": version, "unit": unit.to_string() };
-        let mut given = |name: &str, value: Option<Bson>| {
-            if let Some(value) = value {
-                document.insert(name, value);
-            }
-        };
-        given("trail", (!trail.is_empty()).then(|| binary(trail.to_bytes())));
-        given("phone", state.person.phone.as_ref().map(|phone| phone.as_str().into()));
-        let receipts: Vec<&str> = state.receipts.iter().map(|receipt| receipt.key.as_str()).collect();
-        given("receipts", (!receipts.is_empty()).then(|| receipts.into()));
-        let carriers: Vec<String> = state.outgoing.iter().filter_map(known_to_carrier).collect();
-        given("carrierKeys", (!carriers.is_empty()).then(|| carriers.into()));
-        let moment = |moment: Option<Timestamp>| moment.map(|moment| Bson::DateTime(date(moment)));
-        given("turnNext", moment(state.turn_lane.next));
-        given("turnOwner", state.turn_lane.owner.as_deref().map(Into::into));
-        given("deliveryNext", moment(state.delivery_lane.next));
-        given("deliveryGateway", state.delivery_lane.gateway.as_deref().map(Into::into));
-        given("deliveryOwner", state.delivery_lane.owner.as_deref().map(Into::into));
+        let moment = |moment: Option<Timestamp>| moment.map(date);
         let open = state.outgoing.iter().filter(|message| message.is_open());
         let oldest = state.turns.iter().map(|turn| turn.due).chain(open.clone().map(|message| message.due)).min();
-        given("oldestDue", moment(oldest));
-        given("openTurns", count(state.turns.len()));
-        given("openDeliveries", count(open.count()));
-        given("jobs", count(state.turns.len() + state.outgoing.len()));
-        given("erasedAt", moment(state.erased_at));
-        given("stagedSince", if pending.is_empty() { None } else { staged_since(*unit) });
-        given("pending", (!pending.writes.is_empty()).then(|| pending.writes.to_bytes().map(binary)).transpose()?);
-        given("parts", (!pending.parts.is_empty()).then(|| pending.parts.clone().into()));
-        document.insert("state", to_bson(state)?);
-        let size = mongodb::bson::serialize_to_vec(&document).map_err(super::staged::unwritable)?.len();
+        let stored = Stored {
+            id: object_id(*user_id),
+            version: *version,
+            unit: unit.to_string(),
+            trail: (!trail.is_empty()).then(|| Binary { subtype: BinarySubtype::Generic, bytes: trail.to_bytes() }),
+            phone: state.person.phone.as_ref().map(PhoneNumber::as_str),
+            receipts: state.receipts.iter().map(|receipt| receipt.key.as_str()).collect(),
+            carrier_keys: state.outgoing.iter().filter_map(known_to_carrier).collect(),
+            turn_next: moment(state.turn_lane.next),
+            turn_owner: state.turn_lane.owner.as_deref(),
+            delivery_next: moment(state.delivery_lane.next),
+            delivery_gateway: state.delivery_lane.gateway.as_deref(),
+            delivery_owner: state.delivery_lane.owner.as_deref(),
+            oldest_due: moment(oldest),
+            open_turns: count(state.turns.len()),
+            open_deliveries: count(open.count()),
+            jobs: count(state.turns.len() + state.outgoing.len()),
+            erased_at: moment(state.erased_at),
+            staged_since: if pending.is_empty() { None } else { staged_since(*unit) },
+            pending: staged.map(|bytes| Binary { subtype: BinarySubtype::Generic, bytes }),
+            parts: &pending.parts,
+            state,
+            news,
+        };
+        let document = mongodb::bson::serialize_to_raw_document_buf(&stored).map_err(super::staged::unwritable)?;
+        let size = document.as_bytes().len();
         if size > LARGEST {
             let reason = format!("too much of this person is unfinished at once ({size} bytes); wait until it is answered");
             return Err(StoreError::Conflict { reason });
@@ -135,9 +137,56 @@ impl Head {
     }
 }
 
-/// Zero is not written: indexes hold only who has some.
-fn count(number: usize) -> Option<Bson> {
-    (number > 0).then(|| Bson::Int64(i64::try_from(number).unwrap_or(i64::MAX)))
+/// A head's document. What is missing or empty is not written: indexes hold only who has some.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored<'a> {
+    #[serde(rename = "_id")]
+    id: ObjectId,
+    version: i64,
+    unit: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trail: Option<Binary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    receipts: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    carrier_keys: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_next: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn_owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_next: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_gateway: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_due: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_turns: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_deliveries: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jobs: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_at: Option<DateTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    staged_since: Option<Bson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<Binary>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    parts: &'a [String],
+    state: &'a State,
+    /// [`super::news::of_unit`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    news: Vec<&'static str>,
+}
+
+fn count(number: usize) -> Option<i64> {
+    (number > 0).then(|| i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 fn known_to_carrier(message: &Outgoing) -> Option<String> {

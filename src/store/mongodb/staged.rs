@@ -129,16 +129,12 @@ impl Writes {
 
     /// As stored in a head: one opaque value, since field names in here may be paths.
     pub(super) fn to_bytes(&self) -> StoreResult<Vec<u8>> {
-        let document = mongodb::bson::serialize_to_document(&Held { writes: self.clone() }).map_err(unwritable)?;
-        let mut bytes = Vec::new();
-        document.to_writer(&mut bytes).map_err(unwritable)?;
-        Ok(bytes)
+        mongodb::bson::serialize_to_vec(&Holding { writes: self }).map_err(unwritable)
     }
 
     /// Reads [`Self::to_bytes`].
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, mongodb::bson::error::Error> {
-        let document = Document::from_reader(bytes)?;
-        Ok(mongodb::bson::deserialize_from_document::<Held>(document)?.writes)
+        Ok(mongodb::bson::deserialize_from_slice::<Held>(bytes)?.writes)
     }
 
     /// The writes as parts that fit a document each.
@@ -164,7 +160,13 @@ impl Writes {
 }
 
 /// Writes as a document.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
+struct Holding<'a> {
+    writes: &'a Writes,
+}
+
+/// The same, read.
+#[derive(Deserialize)]
 struct Held {
     writes: Writes,
 }

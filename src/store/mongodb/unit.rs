@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 use tokio::sync::OwnedMutexGuard;
 
 use super::MongoStore;
@@ -294,11 +294,9 @@ impl MongoStore {
         }
         let (version, unit) = (base.map_or(1, |base| base.version + 1).max(draft.least_version), self.clock.uuid());
         let told = news::of_unit(base.map(|base| &base.state), &draft.state, draft.now);
-        let (head, is_large) = self.staged(base, draft, version, unit).await?;
-        let mut document = head.document()?;
-        if !told.is_empty() {
-            document.insert(news::FIELD, told);
-        }
+        let (head, staged) = self.staged(base, draft, version, unit).await?;
+        let is_large = !head.pending.is_empty() && staged.is_none();
+        let document = head.document(staged, told)?;
         match self.write_head(base, user_id, &document, unit).await? {
             Became::Newest => {}
             Became::Earlier => {
@@ -330,8 +328,8 @@ impl MongoStore {
     ///
     /// # Errors
     /// [`StoreError::outcome_is_unknown`] when nobody can say.
-    async fn write_head(&self, base: Option<&Head>, user_id: UserId, document: &Document, unit: uuid::Uuid) -> StoreResult<Became> {
-        let collection = self.collection(Place::Heads);
+    async fn write_head(&self, base: Option<&Head>, user_id: UserId, document: &RawDocumentBuf, unit: uuid::Uuid) -> StoreResult<Became> {
+        let collection = self.db.collection::<RawDocumentBuf>(&self.names.of(Place::Heads));
         let mut made = 0;
         loop {
             made += 1;
@@ -376,8 +374,8 @@ impl MongoStore {
         Ok(Head::trail_from(&fields)?.tells_of(newest, unit, base.map(|base| base.unit)))
     }
 
-    /// The head as it will be; what is too large for it is written as parts first.
-    async fn staged(&self, base: Option<&Head>, mut draft: Draft, version: i64, unit: uuid::Uuid) -> StoreResult<(Head, bool)> {
+    /// The head as it will be, with the bytes of what it has staged; what is too large for it is written as parts first.
+    async fn staged(&self, base: Option<&Head>, mut draft: Draft, version: i64, unit: uuid::Uuid) -> StoreResult<(Head, Option<Vec<u8>>)> {
         draft.put_away_outgoing();
         draft.state.forget_old_threads();
         let mut earlier = base.map(|base| base.pending.clone()).unwrap_or_default();
@@ -386,21 +384,22 @@ impl MongoStore {
             draft.state.receipts.retain(|receipt| receipt.at > until);
         }
         let mut writes = earlier.writes.followed_by(&draft.writes);
-        let mut size = writes.to_bytes()?.len();
-        if let Some(base) = base.filter(|_base| !earlier.parts.is_empty() || (size > IN_HEAD && !earlier.is_empty())) {
+        let mut bytes = writes.to_bytes()?;
+        if let Some(base) = base.filter(|_base| !earlier.parts.is_empty() || (bytes.len() > IN_HEAD && !earlier.is_empty())) {
             self.apply(base.user_id, base.version, &earlier).await?;
             earlier = Pending::default();
             writes = draft.writes.clone();
-            size = writes.to_bytes()?.len();
+            bytes = writes.to_bytes()?;
         }
-        let is_large = size > IN_HEAD;
         let mut pending = Pending { unit, writes, parts: earlier.parts };
-        if is_large {
+        let mut staged = (!pending.writes.is_empty()).then_some(bytes);
+        if staged.as_ref().is_some_and(|bytes| bytes.len() > IN_HEAD) {
+            staged = None;
             let parts = self.write_parts(draft.user_id, unit, &pending.writes).await?;
             pending = Pending { unit, parts, writes: Writes::default() };
         }
         let trail = base.map_or_else(Trail::default, |base| base.trail.followed_by(base.unit));
-        Ok((Head { user_id: draft.user_id, version, unit, trail, state: draft.state, pending }, is_large))
+        Ok((Head { user_id: draft.user_id, version, unit, trail, state: draft.state, pending }, staged))
     }
 
     /// Writes what is too large for a head; returns the parts' names.

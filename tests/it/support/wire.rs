@@ -182,13 +182,7 @@ fn make_older(message: &mut [u8]) {
     }
 }
 
-async fn back(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    breaking: &Notify,
-    holding: &Mutex<Option<Held>>,
-    older: bool,
-) {
+async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, breaking: &Notify, holding: &Mutex<Option<Held>>, older: bool) {
     while let Some(mut message) = message(&mut from).await {
         if older {
             make_older(&mut message);

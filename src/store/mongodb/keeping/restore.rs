@@ -26,7 +26,7 @@ use crate::store::mongodb::lists::{ListHead, key};
 use crate::store::mongodb::names::Place;
 use crate::store::mongodb::presence::RESTORING;
 use crate::store::mongodb::shapes;
-use crate::store::mongodb::staged::Writes;
+use crate::store::mongodb::staged::{Writes, unwritable};
 use crate::store::mongodb::state::outgoing::Outgoing;
 use crate::store::mongodb::state::words::JsonText;
 use crate::store::mongodb::state::{Draft, Person, State, Text, Word};
@@ -509,7 +509,8 @@ impl Bench {
             let (version, unit) = (restored.version + 1, store.clock.uuid());
             let (trail, pending) = (Trail::default(), Pending::default());
             let head = Head { user_id: *user_id, version, unit, trail, state: draft.state.clone(), pending };
-            puts.push(Put::whole(Place::Heads, doc! { "_id": object_id(*user_id) }, head.document()?));
+            let document = Document::try_from(head.document(None, Vec::new())?).map_err(unwritable)?;
+            puts.push(Put::whole(Place::Heads, doc! { "_id": object_id(*user_id) }, document));
         }
         Ok(puts)
     }
