@@ -46,6 +46,9 @@ pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> 
         parsed = parsed.add_directive(quiet);
     }
     let subscriber = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    // A line that cannot be written (the log's disk is full) is lost. To tell of that on standard error, as it would, panics where that is
+    // the log itself, and with it ends whatever had something to say.
+    let subscriber = subscriber.log_internal_errors(false);
     match format {
         LogFormat::Text => tracing_subscriber::util::SubscriberInitExt::try_init(subscriber.finish()),
         LogFormat::Json => {

@@ -56,6 +56,21 @@ pub(super) async fn acknowledged(twilio: &Twilio, product: &Product, text: &Text
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_without_room_stops_nothing() {
+    let stage = Stage::new().await;
+    std::os::unix::fs::symlink("/dev/full", stage.home.log_file()).unwrap();
+    let product = stage.home.serve().await;
+    // Each of these has something to say.
+    let unsigned = crate::support::http_client().post(product.url("/webhooks/twilio")).body("Body=nobody");
+    let unsigned = unsigned.header("Content-Type", "application/x-www-form-urlencoded").send().await.unwrap();
+    assert_eq!(unsigned.status(), StatusCode::FORBIDDEN);
+    Twilio::new().text(product.address, &number(0), "hello").await;
+    assert_eq!(stage.bodies_to(&number(0), 1).await, ["you said: hello"]);
+    assert!(readiness(&product).await.0);
+    product.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_loses_nothing_and_passes_in_sqlite() {
     a_full_disk_loses_nothing_and_passes("sqlite").await;
 }
