@@ -122,12 +122,11 @@ impl Presence {
     pub(super) async fn may_commit(&self) -> StoreResult<()> {
         let fresh = |seen: Seen| seen.at.elapsed() < FRESH;
         let known = self.seen().filter(|seen| fresh(*seen));
-        let seen = match known {
-            Some(seen) => Some(seen),
-            None => {
-                self.beat().await?;
-                self.seen()
-            }
+        let seen = if known.is_some() {
+            known
+        } else {
+            self.beat().await?;
+            self.seen()
         };
         if seen.is_some_and(|seen| seen.restoring) && !self.restores.load(Ordering::Acquire) {
             let reason =
@@ -157,15 +156,15 @@ impl Presence {
         }
         self.restores.store(true, Ordering::Release);
         let marked = begun.is_some();
-        if let Some(begun) = begun {
-            if let Err(error) = self.meta.insert_one(begun).await {
-                self.restores.store(false, Ordering::Release);
-                if fault::is_duplicate(&error) {
-                    let reason = "another process has just begun to restore into this store; wait until it is done".to_owned();
-                    return Err(StoreError::Conflict { reason });
-                }
-                return Err(fault::unavailable(error));
+        if let Some(begun) = begun
+            && let Err(error) = self.meta.insert_one(begun).await
+        {
+            self.restores.store(false, Ordering::Release);
+            if fault::is_duplicate(&error) {
+                let reason = "another process has just begun to restore into this store; wait until it is done".to_owned();
+                return Err(StoreError::Conflict { reason });
             }
+            return Err(fault::unavailable(error));
         }
         // Whoever came meanwhile has not seen the mark.
         let now = self.others().await?;

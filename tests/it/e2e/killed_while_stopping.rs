@@ -52,13 +52,13 @@ async fn whoever_is_killed_while_writing_json_files_loses_nothing() {
             assert!(generation() > before);
             continue;
         }
-        // Each kill has a share of that time for itself, the last the end of it.
+        // Each kill has a share of the time for itself. Later rounds have more to write than the first: the last come behind its end.
         let share = (f64::from(round - 1) + f64::from(u32::try_from(chance.between(0, 1_000)).unwrap()) / 1_000.0) / f64::from(KILLS);
-        tokio::time::sleep(whole_time.mul_f64(share)).await;
+        tokio::time::sleep(whole_time.mul_f64(share * 1.5)).await;
         product.kill();
         let is_whole = generation() > before;
         whole += u32::from(is_whole);
-        at.push(format!("{:.0} %{}", share * 100.0, if is_whole { " (written)" } else { "" }));
+        at.push(format!("{:.0} %{}", share * 150.0, if is_whole { " (written)" } else { "" }));
         // Each second time the files alone must do, with the journal.
         if round % 2 == 0 {
             std::fs::remove_dir_all(stage.home.data().join("json/index")).unwrap();
