@@ -67,12 +67,11 @@ impl State {
     /// Takes into account what others did to the credits.
     pub(super) fn see_credits(&mut self, seen: Option<&SeenCredits>, now: Timestamp) {
         let Some(seen) = seen else { return };
-        match self.balance {
-            Some(balance) => self.balance = Some(balance.plus(seen.others.minus(self.others))),
-            None => {
-                self.balance = Some(seen.credits);
-                self.refilled_at = seen.refilled_at.or(Some(now));
-            }
+        if let Some(balance) = self.balance {
+            self.balance = Some(balance.plus(seen.others.minus(self.others)));
+        } else {
+            self.balance = Some(seen.credits);
+            self.refilled_at = seen.refilled_at.or(Some(now));
         }
         self.others = seen.others;
     }

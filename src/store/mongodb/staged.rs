@@ -184,10 +184,9 @@ impl What {
             (Self::Change { set, add }, Self::Change { set: more, add: others }) => {
                 Self::Change { set: joined(set, more), add: listed(add, others) }
             }
-            (Self::Put { .. } | Self::Change { .. } | Self::Delete, Self::Delete) => Self::Delete,
+            (Self::Put { .. } | Self::Change { .. } | Self::Delete | Self::Credit { .. }, Self::Delete) => Self::Delete,
             (Self::Claim, Self::Claim) => Self::Claim,
             (Self::Credit { .. }, Self::Credit { .. }) => later.clone(),
-            (Self::Credit { .. }, Self::Delete) => Self::Delete,
             _ => return None,
         })
     }
