@@ -143,10 +143,8 @@ impl App {
         let watch = Arc::new(Watch::new(Arc::clone(&onlookers)));
         let (wake, wake_deliveries) = (Arc::new(Wake::default()), Arc::new(Wake::default()));
         let health = Arc::new(Health::new(Arc::clone(&store), clock.clone()));
-        let effective = {
-            let models = Arc::clone(&models);
-            Arc::new(move |user: &User| effective(&models, &user.preferences))
-        };
+        let of_effective = Arc::clone(&models);
+        let effective = Arc::new(move |user: &User| effective(&of_effective, &user.preferences));
         let wakes = Wakes { schedules: Arc::new(Wake::default()), turns: Arc::clone(&wake), deliveries: Arc::clone(&wake_deliveries) };
         let remind = Remind::new(Arc::clone(&store), clock.clone(), Arc::clone(&config), wakes.clone());
         let remind = Arc::new(remind.with_default_gateway(default_gateway.clone()));

@@ -445,10 +445,10 @@ pub(super) async fn a_text_recalls_what_it_is_about(f: Fixture) {
     assert_eq!(recall("quantum chromodynamics", 5).await, scrubjay::store::Recollection::default());
     assert_eq!(recall("", 5).await, scrubjay::store::Recollection::default());
     let names = vec!["London".to_owned(), "nobody".to_owned()];
-    let (found, named) = f.store.recall_with(user, "tell me where ADA was born".to_owned(), 3, names.clone(), 4_000).await.unwrap();
+    let (found, entities) = f.store.recall_with(user, "tell me where ADA was born".to_owned(), 3, names.clone(), 4_000).await.unwrap();
     assert_eq!(found, ada);
-    assert_eq!(named, f.store.find_entities(user, names, 4_000).await.unwrap());
-    assert_eq!(named.len(), 1);
+    assert_eq!(entities, f.store.find_entities(user, names, 4_000).await.unwrap());
+    assert_eq!(entities.len(), 1);
 }
 
 pub(super) async fn two_people_with_the_same_names_have_two_graphs(f: Fixture) {
