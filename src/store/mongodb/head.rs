@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mongodb::bson::oid::ObjectId;
+use mongodb::bson::serde_helpers::HumanReadable;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, DateTime, Document, RawDocumentBuf};
 use serde::Serialize;
@@ -97,7 +98,7 @@ impl Head {
             staged_since: if pending.is_empty() { None } else { staged_since(*unit) },
             pending: staged.map(|bytes| Binary { subtype: BinarySubtype::Generic, bytes }),
             parts: &pending.parts,
-            state,
+            state: HumanReadable(state),
             news,
         };
         let document = mongodb::bson::serialize_to_raw_document_buf(&stored).map_err(super::staged::unwritable)?;
@@ -179,7 +180,8 @@ struct Stored<'a> {
     pending: Option<Binary>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     parts: &'a [String],
-    state: &'a State,
+    /// Ids in it are texts, as they are asked for.
+    state: HumanReadable<&'a State>,
     /// [`super::news::of_unit`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     news: Vec<&'static str>,
