@@ -28,7 +28,7 @@ fn database(data: &Path) -> Connection {
 }
 
 /// What a copy has in a column of `t`. An id of a row becomes the copy's person and the end of the old id, so that references
-/// still meet; the zero id means no row and stays.
+/// still meet; what tells one from another stands in the middle, of which MongoDB's shorter ids are made. The zero id means no row and stays.
 fn copied(column: &str) -> String {
     match column {
         "user_id" => "copy.user_id".to_owned(),
@@ -37,8 +37,9 @@ fn copied(column: &str) -> String {
         // Numbers of rows, counted through the whole table.
         "number" | "slot" | "reply_slot" | "last_slot" => format!("iif(t.{column} > 0, t.{column} + copy.n * {STRIDE}, t.{column})"),
         _ if column == "id" || column.ends_with("_id") => format!(
-            "CASE WHEN length(t.{column}) = 16 AND t.{column} <> zeroblob(16) THEN CAST(copy.user_id || substr(t.{column}, 13) AS BLOB) \
-             ELSE t.{column} END"
+            "CASE WHEN length(t.{column}) = 16 AND t.{column} <> zeroblob(16) THEN CAST(substr(copy.user_id, 1, 4) || \
+             substr(copy.user_id, 9, 2) || substr(copy.user_id, 5, 4) || substr(t.{column}, 15) || substr(copy.user_id, 11) || \
+             substr(t.{column}, 13, 2) AS BLOB) ELSE t.{column} END"
         ),
         _ => format!("t.{column}"),
     }

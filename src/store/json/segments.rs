@@ -119,7 +119,8 @@ pub(super) fn read_on(
         end.offset += newline as u64 + 1;
         rest = behind.get(1..).unwrap_or_default();
     }
-    if !rest.is_empty() && (end.offset < durable || a_later_batch(rest, end.next)) {
+    // A segment is put in its place with its head whole, so a head that cannot be read is damage, whatever stands behind it.
+    if !rest.is_empty() && (end.offset == 0 || end.offset < durable || a_later_batch(rest, end.next)) {
         return Err(damaged(&path, &format!("the line at byte {} (number {}) is not as it was written", end.offset, end.next)));
     }
     Ok(Read { end, torn: rest.len() as u64 })

@@ -176,16 +176,14 @@ fn a_flipped_bit_anywhere_is_found_and_its_file_named() {
         let mut found: BTreeMap<PathBuf, u32> = BTreeMap::new();
         for path in data(&f) {
             let good = std::fs::read(&path).unwrap();
-            // The newest line may be one that nobody was told of.
-            let length = if path == newest_segment(&f) {
-                good[..good.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap()
-            } else {
-                good.len()
-            };
+            // The newest line may be one that nobody was told of, unless it is the segment's head.
+            let newest_line = good[..good.len() - 1].iter().rposition(|byte| *byte == b'\n').filter(|_| path == newest_segment(&f));
+            let length = newest_line.unwrap_or(good.len());
             for _ in 0..3 {
                 let place = usize::try_from(chance.between(0, length as u64)).unwrap();
                 let mut bad = good.clone();
                 bad[place] ^= 1 << chance.between(0, 8);
+                eprintln!("{}: {:?} becomes {:?} at {place} of {length}", path.display(), char::from(good[place]), char::from(bad[place]));
                 std::fs::write(&path, &bad).unwrap();
                 match refusal(&f) {
                     StoreError::Corrupt { place, reason, .. } => {
