@@ -400,7 +400,7 @@ fn open_for(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<Sh
         Backend::Sqlite => Ok(Arc::new(sqlite::SqliteStore::open(storage, clock, purpose)?)),
         Backend::Json => Ok(Arc::new(json::open(storage, clock, purpose)?)),
         #[cfg(feature = "mongodb")]
-        Backend::MongoDb => Ok(Arc::new(mongodb::MongoStore::open(storage, clock, purpose)?)),
+        Backend::MongoDb => Ok(mongodb::MongoStore::open(storage, clock, purpose)?),
         #[cfg(not(feature = "mongodb"))]
         Backend::MongoDb => {
             let reason = format!("storage.backend = \"mongodb\" is not in this build, which has: {}", BACKENDS.join(", "));

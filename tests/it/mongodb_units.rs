@@ -2,15 +2,17 @@
 //! twice.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use scrubjay::domain::delivery::DeliveryStatus;
 use scrubjay::domain::ids::UserId;
 use scrubjay::domain::turn::TurnEnd;
-use scrubjay::store::{Accepted, DeliveryOutcome, NewTodo, PageRequest, SharedStore, StoreError, TodoFilter};
+use scrubjay::store::{Accepted, DeliveryOutcome, MessageFilter, NewTodo, PageRequest, SharedStore, StoreError, TodoFilter};
 
 use crate::contract::fixture::{ANN, Fixture, no_limits, other_owner, owner, twilio};
+use crate::support::eventually;
 use crate::support::mongo::Database;
 use crate::support::wire::{Break, Wire};
 
@@ -69,6 +71,14 @@ impl Setting {
         found.expect("there is one person")
     }
 
+    /// Waits until nothing that was committed is unapplied, without anybody asking for it.
+    async fn applied(&self) {
+        let heads = self.raw.collection::<Document>(&self.heads());
+        let wanted = || doc! { "$or": [{ "pending": { "$exists": true } }, { "stagedSince": { "$exists": true } }] };
+        let none = || async { (heads.count_documents(wanted()).await.unwrap() == 0).then_some(()) };
+        eventually("what was staged to be applied", Duration::from_secs(5), none).await;
+    }
+
     fn heads(&self) -> String {
         format!("{}heads", self.f.settings.mongodb.collection_prefix)
     }
@@ -78,7 +88,7 @@ impl Setting {
 async fn seen(f: &Fixture, store: &SharedStore) -> String {
     let user = store.find_user_by_phone(&crate::contract::fixture::phone(ANN)).await.unwrap().unwrap();
     let conversations = store.list_conversations(user.id, PageRequest::first(10)).await.unwrap().items;
-    let filter = scrubjay::store::MessageFilter { conversation_id: None, search: None };
+    let filter = MessageFilter { conversation_id: None, search: None };
     let messages = store.list_messages(user.id, filter, PageRequest::first(50)).await.unwrap().items;
     let outbound = store.list_outbound(user.id, 50).await.unwrap();
     let finished = store.list_finished_turns(user.id, 0, 50).await.unwrap();
@@ -225,7 +235,7 @@ async fn whatever_part_was_applied_the_rest_is_and_nothing_twice() {
             s.restore(key, now.get(*key), then).await;
         }
         if written % 5 == 0 {
-            s.f.clock.advance(std::time::Duration::ZERO);
+            s.f.clock.advance(Duration::ZERO);
         }
         assert_eq!(seen(&s.f, &other).await, whole, "with {written:b} of {projections:?}");
         // What this round made anew under other names goes, so that the next begins as the first did.
@@ -310,7 +320,7 @@ async fn a_holder_that_slept_too_long_writes_nothing() {
     let receipt = s.f.texted(ANN, "hello").await;
     let turn = s.f.lease_one().await;
     let other = s.other();
-    s.f.clock.advance(std::time::Duration::from_secs(16));
+    s.f.clock.advance(Duration::from_secs(16));
     let taken = other.lease_turns(&other_owner(), 1, &no_limits()).await.unwrap().work.remove(0);
     let lost = s.f.store.complete_turn(&turn.lease, s.f.answered("too late", &["too late"])).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
@@ -320,7 +330,7 @@ async fn a_holder_that_slept_too_long_writes_nothing() {
     assert_eq!(s.f.said(receipt).await, ["hello", "in time"]);
 
     let delivery = s.f.delivery().await;
-    s.f.clock.advance(std::time::Duration::from_secs(16));
+    s.f.clock.advance(Duration::from_secs(16));
     assert_eq!(other.lease_deliveries(&other_owner(), &twilio(), 1).await.unwrap().work.len(), 1);
     let sent = DeliveryOutcome::Accepted { gateway_message_id: "OUT1".to_owned(), status: DeliveryStatus::Sent };
     let lost = s.f.store.record_delivery(&delivery.lease, sent).await;
@@ -332,6 +342,7 @@ async fn a_unit_that_is_too_large_for_a_head_is_as_whole() {
     let s = setting().await;
     let receipt = s.f.texted(ANN, "hello").await;
     s.f.drain().await;
+    s.applied().await;
     let long = "long ".repeat(600_000);
     s.wire.break_at(Break::Before("bulkWrite"));
     let text = s.f.stored(s.f.text(ANN, &long)).await;
@@ -354,6 +365,7 @@ async fn a_conversation_that_librechat_deleted_stays_deleted() {
     let s = setting().await;
     let receipt = s.f.texted(ANN, "hello").await;
     s.f.drain().await;
+    s.applied().await;
     let of_it = doc! { "conversationId": receipt.conversation_id.to_string() };
     for collection in ["conversations", "messages"] {
         s.raw.collection::<Document>(collection).delete_many(of_it.clone()).await.unwrap();
@@ -374,6 +386,7 @@ async fn a_conversation_that_librechat_deletes_in_the_middle_of_a_turn_stays_del
     let s = setting().await;
     let first = s.f.texted(ANN, "hello").await;
     s.f.drain().await;
+    s.applied().await;
     s.f.texted(ANN, "and?").await;
     let turn = s.f.lease_one().await;
     let of_it = doc! { "conversationId": first.conversation_id.to_string() };
@@ -419,6 +432,7 @@ async fn a_turn_takes_few_round_trips() {
     s.f.texted(ANN, "before").await;
     s.f.drain().await;
     s.f.send_all().await;
+    s.applied().await;
     s.wire.take_commands();
     let receipt = s.f.texted(ANN, "hello").await;
     let turn = s.f.store.lease_own_turns(&owner(), 4, &no_limits()).await.unwrap().work.remove(0);
@@ -429,10 +443,74 @@ async fn a_turn_takes_few_round_trips() {
     let delivery = s.f.store.lease_own_deliveries(&owner(), &twilio(), 4).await.unwrap().work.remove(0);
     let sent = DeliveryOutcome::Accepted { gateway_message_id: "OUT1".to_owned(), status: DeliveryStatus::Queued };
     s.f.store.record_delivery(&delivery.lease, sent).await.unwrap();
+    s.applied().await;
     let commands = s.wire.take_commands();
     let total: u32 = commands.values().sum();
     eprintln!("a turn from text to sent message: {total} round trips {commands:?}");
     assert!(total <= 10, "{commands:?}");
+}
+
+/// Nobody waits for what the ends of turns leave elsewhere, so it is written for many people at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_many_turns_left_is_written_together() {
+    const PEOPLE: usize = 12;
+    let s = setting().await;
+    let gone = s.f.texted(ANN, "hello").await;
+    s.f.drain().await;
+    assert_eq!(s.f.said(gone).await.len(), 2);
+    s.f.texted(ANN, "and?").await;
+    let mut receipts = Vec::new();
+    for person in 1..PEOPLE {
+        receipts.push(s.f.texted(&format!("+1555010{person:04}"), "hello").await);
+    }
+    let turns = s.f.store.lease_turns(&owner(), PEOPLE, &no_limits()).await.unwrap().work;
+    assert_eq!(turns.len(), PEOPLE);
+    let of_it = doc! { "conversationId": gone.conversation_id.to_string() };
+    for collection in ["conversations", "messages"] {
+        s.raw.collection::<Document>(collection).delete_many(of_it.clone()).await.unwrap();
+    }
+    s.wire.take_commands();
+    for turn in &turns {
+        s.f.store.complete_turn(&turn.lease, s.f.answered("hi", &[])).await.unwrap();
+    }
+    s.applied().await;
+    let commands = s.wire.take_commands();
+    let total: u32 = commands.values().sum();
+    eprintln!("the ends of {PEOPLE} turns: {total} round trips {commands:?}");
+    assert!(total <= 2 * u32::try_from(PEOPLE).unwrap(), "one each for the end, and fewer than one each for the rest: {commands:?}");
+    let written = s.raw.collection::<Document>("messages");
+    for receipt in receipts {
+        let of_it = doc! { "conversationId": receipt.conversation_id.to_string() };
+        assert_eq!(written.count_documents(of_it).await.unwrap(), 2, "without anybody asking");
+        assert_eq!(s.f.said(receipt).await, ["hello", "hi"]);
+    }
+    for collection in ["conversations", "messages"] {
+        let left = s.raw.collection::<Document>(collection).count_documents(of_it.clone()).await.unwrap();
+        assert_eq!(left, 0, "{collection}: LibreChat deleted it, and it stays deleted");
+    }
+}
+
+/// What waits is not lost when its process ends, in whichever way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_applied_when_the_store_is_closed_and_by_the_next_when_it_dies() {
+    let s = setting().await;
+    let first = s.f.texted(ANN, "hello").await;
+    let turn = s.f.lease_one().await;
+    s.f.store.complete_turn(&turn.lease, s.f.answered("hi", &[])).await.unwrap();
+    s.f.store.close().await;
+    let messages = s.raw.collection::<Document>("messages");
+    assert_eq!(messages.count_documents(doc! {}).await.unwrap(), 2, "it was closed");
+    let second = s.other();
+    second.accept(s.f.text(ANN, "and?")).await.unwrap();
+    let turn = second.lease_turns(&owner(), 1, &no_limits()).await.unwrap().work.remove(0);
+    second.complete_turn(&turn.lease, s.f.answered("so", &[])).await.unwrap();
+    // It writes no more, as if it had been killed at this moment.
+    let head = s.head().await;
+    assert!(head.contains_key("pending"), "the end of the turn did not wait for what it left elsewhere");
+    let third = s.other();
+    let of_it = MessageFilter { conversation_id: Some(first.conversation_id), search: None };
+    let page = third.list_messages(first.user_id, of_it, PageRequest::first(10)).await.unwrap();
+    assert_eq!(page.items.len(), 4);
 }
 
 /// A server that failed may come back without the last of what was read from it. The version of that is then given once more, to another

@@ -5,17 +5,20 @@
 //! command of the row marks the head as written, so that on a server that takes writes of many collections at once this is one
 //! round trip.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use mongodb::Namespace;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::ErrorKind;
 use mongodb::options::{DeleteManyModel, DeleteOneModel, UpdateManyModel, UpdateOneModel, WriteModel};
+use uuid::Uuid;
 
 use super::MongoStore;
 use super::fault::{self, DUPLICATE};
 use super::fields::{Fields, object_id};
 use super::head::Pending;
-use super::names::Place;
+use super::names::{Names, Place};
 use super::rows::{Row, Updated};
 use super::staged::{Change, Command, VERSION, What, Write, Writes};
 use crate::domain::ids::{ConversationId, UserId};
@@ -38,12 +41,8 @@ impl MongoStore {
             return Ok(());
         };
         let mut commands: Vec<Command> = writes.0.iter().map(|write| write.command(&self.names, version)).collect();
-        commands.push(Command {
-            collection: self.names.of(Place::Heads),
-            filter: doc! { "_id": object_id(user_id), "version": version, "unit": pending.unit.to_string() },
-            change: Change::Update { update: doc! { "$unset": { "pending": "", "parts": "", "stagedSince": "" } }, upsert: false },
-        });
-        let tells = |write: &Write| matches!(write.what, What::Claim | What::Credit { .. }) || conversation_of(write).is_some();
+        commands.push(mark(&self.names, user_id, version, pending.unit));
+        let tells = |write: &Arc<Write>| matches!(write.what, What::Claim | What::Credit { .. }) || conversation_of(write).is_some();
         let mut asks: Vec<bool> = writes.0.iter().map(tells).collect();
         // Of the mark too, where anything is asked.
         asks.push(asks.contains(&true));
@@ -68,7 +67,7 @@ impl MongoStore {
 
     /// The staged writes, with those that are kept in parts; `None` when a part is gone.
     async fn whole(&self, pending: &Pending) -> StoreResult<Option<Writes>> {
-        let mut writes: Vec<Write> = Vec::new();
+        let mut writes = Vec::new();
         let collection = self.collection(Place::Units);
         for part in &pending.parts {
             let found = collection.find_one(doc! { "_id": part }).await.map_err(fault::unavailable)?;
@@ -87,7 +86,8 @@ impl MongoStore {
         if self.writes_across { self.run_across(commands, asks).await } else { self.run_by_collection(commands, asks).await }
     }
 
-    async fn run_across(&self, commands: &[Command], asks: &[bool]) -> StoreResult<Vec<bool>> {
+    /// In one command, for servers from 8.0 on.
+    pub(super) async fn run_across(&self, commands: &[Command], asks: &[bool]) -> StoreResult<Vec<bool>> {
         let asks = asks.contains(&true);
         let mut models: Vec<WriteModel> = commands.iter().map(|command| self.model(command)).collect();
         let mut matched = vec![false; commands.len()];
@@ -155,7 +155,7 @@ impl MongoStore {
         for group in groups(commands, asks) {
             let found = match group.as_slice() {
                 [place] => self.run_one(commands.get(*place)).await?,
-                places => self.run_group(commands, places).await?,
+                places => self.run_group(commands, places).await? == places.len(),
             };
             for place in group {
                 if let Some(matched) = matched.get_mut(place) {
@@ -166,21 +166,25 @@ impl MongoStore {
         Ok(matched)
     }
 
-    /// Runs updates of one collection, in as few commands as they fit into.
-    async fn run_group(&self, commands: &[Command], places: &[usize]) -> StoreResult<bool> {
+    /// Runs updates of one collection, in as few commands as they fit into. Returns how many found or made their document.
+    pub(super) async fn run_group(&self, commands: &[Command], places: &[usize]) -> StoreResult<usize> {
+        let mut found = 0;
         let mut left: Vec<&Command> = places.iter().filter_map(|place| commands.get(*place)).collect();
         while let Some(first) = left.first() {
             let mut row = Row::default();
             let mut taken = 0;
-            for statement in left.iter().filter_map(|command| command.change.statement(&command.filter)) {
-                row.push(statement)?;
+            for statement in left.iter().filter_map(|command| command.statement()) {
+                row.push(&statement)?;
                 taken += 1;
                 if row.is_full() {
                     break;
                 }
             }
             let done = match self.update_row(&first.collection, row).await? {
-                Updated::All(_found) => taken,
+                Updated::All(matched) => {
+                    found += usize::try_from(matched).unwrap_or(0);
+                    taken
+                }
                 Updated::Until(place) => {
                     if let Some(command) = left.get(place) {
                         self.tell_of_stranger(command).await?;
@@ -190,7 +194,7 @@ impl MongoStore {
             };
             left.drain(..done.clamp(1, left.len()));
         }
-        Ok(false)
+        Ok(found)
     }
 
     /// Runs one command by itself; true when it found its document.
@@ -234,8 +238,15 @@ fn groups(commands: &[Command], asks: &[bool]) -> Vec<Vec<usize>> {
     groups.into_iter().map(|(_collection, _alone, places)| places).collect()
 }
 
+/// The last command of what a head has staged: all others are done.
+pub(super) fn mark(names: &Names, user_id: UserId, version: i64, unit: Uuid) -> Command {
+    let filter = doc! { "_id": object_id(user_id), "version": version, "unit": unit.to_string() };
+    let update = doc! { "$unset": { "pending": "", "parts": "", "stagedSince": "" } };
+    Command { collection: names.of(Place::Heads), filter, change: Change::Update { update, upsert: false } }
+}
+
 /// The conversation that a write changes if it is there: LibreChat may have deleted it.
-fn conversation_of(write: &Write) -> Option<ConversationId> {
+pub(super) fn conversation_of(write: &Write) -> Option<ConversationId> {
     if write.place != Place::Conversations || !matches!(write.what, What::Change { .. }) {
         return None;
     }

@@ -6,6 +6,7 @@
 //! ([`State::others`](super::state::State)), and looks again before anybody is asked to pay.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
@@ -118,7 +119,7 @@ impl MongoStore {
         let credits = self.credits_of(&with_credits).await?;
         let now = self.now();
         let user = |mut head: Head| {
-            head.state.see_credits(credits.get(&head.user_id), now);
+            Arc::make_mut(&mut head.state).see_credits(credits.get(&head.user_id), now);
             head.state.user(head.user_id)
         };
         Ok(heads.into_iter().map(user).collect())

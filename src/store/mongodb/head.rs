@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::serde_helpers::HumanReadable;
@@ -30,6 +31,9 @@ const LARGEST: usize = 15 * 1024 * 1024;
 
 /// Heads that a process remembers. One that was forgotten is read again.
 const REMEMBERED: usize = 4_096;
+
+/// How long a turn takes to come to what it recalls.
+const A_MOMENT: Duration = Duration::from_millis(250);
 
 /// What the last units staged.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -62,7 +66,7 @@ pub(super) struct Head {
     /// The units before it.
     pub(super) trail: Trail,
     /// Everything that units decide by.
-    pub(super) state: State,
+    pub(super) state: Arc<State>,
     /// What is still to be written elsewhere, as far as the head says.
     pub(super) pending: Pending,
 }
@@ -98,7 +102,7 @@ impl Head {
             staged_since: if pending.is_empty() { None } else { staged_since(*unit) },
             pending: staged.map(|bytes| Binary { subtype: BinarySubtype::Generic, bytes }),
             parts: &pending.parts,
-            state: HumanReadable(state),
+            state: HumanReadable(state.as_ref()),
             news,
         };
         let document = mongodb::bson::serialize_to_raw_document_buf(&stored).map_err(super::staged::unwritable)?;
@@ -118,7 +122,7 @@ impl Head {
             version: fields.number("version")?,
             unit: fields.id("unit", |unit| unit)?,
             trail: Self::trail_from(&fields)?,
-            state: fields.find_value("state")?.ok_or_else(|| fields.damaged("state", "it is missing"))?,
+            state: fields.find_value("state")?.map(Arc::new).ok_or_else(|| fields.damaged("state", "it is missing"))?,
             pending: Self::pending_from(collection, document)?,
         })
     }
@@ -205,6 +209,8 @@ pub(super) struct Heads {
 #[derive(Debug, Default)]
 struct Known {
     heads: HashMap<UserId, Arc<Head>>,
+    /// When each was last as the server had it.
+    seen: HashMap<UserId, Instant>,
     phones: HashMap<PhoneNumber, UserId>,
     lanes: OwnLanes,
 }
@@ -239,7 +245,16 @@ impl Heads {
         if let Some(phone) = &head.state.person.phone {
             known.phones.insert(phone.clone(), head.user_id);
         }
+        known.seen.insert(head.user_id, Instant::now());
         known.heads.insert(head.user_id, Arc::clone(head));
+    }
+
+    /// The head of a person whose turn is being answered, as it was when that was leased, if it was a moment ago. What is changed elsewhere
+    /// since then is changed beside the turn, and not before it.
+    pub(super) fn of_begun_turn(&self, user_id: UserId) -> Option<Arc<Head>> {
+        let known = self.known();
+        let is_fresh = known.seen.get(&user_id).is_some_and(|seen| seen.elapsed() < A_MOMENT);
+        known.heads.get(&user_id).filter(|head| is_fresh && head.state.turn_lane.owner.is_some()).cloned()
     }
 
     /// What that unit had staged is written.
@@ -256,6 +271,7 @@ impl Heads {
     pub(super) fn forget(&self, user_id: UserId) {
         let mut known = self.known();
         known.heads.remove(&user_id);
+        known.seen.remove(&user_id);
         known.lanes.forget(user_id);
     }
 
@@ -288,7 +304,8 @@ impl Known {
         if self.heads.len() >= REMEMBERED / 2 {
             *self = Self::default();
         }
-        let Self { heads, phones, .. } = self;
+        let Self { heads, phones, seen, .. } = self;
+        seen.retain(|user_id, _seen| heads.contains_key(user_id));
         phones.retain(|_phone, user_id| heads.contains_key(user_id));
     }
 }

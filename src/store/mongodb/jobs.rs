@@ -55,6 +55,7 @@ impl Jobs for MongoStore {
         let id = from.as_ref().and_then(|place| place.id.as_slice().try_into().ok()).unwrap_or([0; 16]);
         let after = (Timestamp::from_millis(made_at.max(0)), id);
         let wanted = usize::try_from(cursor::ask_for(page.limit)).unwrap_or(usize::MAX);
+        self.apply_what_waits().await;
         let heads = self.heads_with_jobs().await?;
         let mut jobs = Vec::new();
         if kind == 0 {
@@ -81,6 +82,7 @@ impl Jobs for MongoStore {
         {
             return Ok(Some(job));
         }
+        self.apply_what_waits().await;
         match id {
             JobId::Reply(id) => Ok(self.find_anyones_turn(id).await?.map(|turn| past_reply(&turn).job)),
             JobId::Deliver(id) => Ok(self.find_past_outgoing(id).await?.map(|(user_id, message)| past_delivery(user_id, &message).job)),

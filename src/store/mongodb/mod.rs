@@ -61,6 +61,7 @@ mod reports;
 mod rows;
 mod schedules;
 mod shapes;
+mod soon;
 mod staged;
 mod state;
 mod steps;
@@ -89,6 +90,7 @@ use self::names::{Names, Place};
 use self::open::Host;
 use self::presence::Presence;
 use self::queues::Queues;
+use self::soon::Soon;
 use self::upkeep::Checks;
 use crate::clock::Clock;
 use crate::store::holds::Holds;
@@ -105,6 +107,7 @@ pub(super) struct MongoStore {
     /// How far the server's clock is ahead of this machine's.
     ahead: Arc<Ahead>,
     heads: Heads,
+    soon: Soon,
     queues: Queues,
     phone_queues: Queues,
     checks: Checks,
@@ -129,6 +132,7 @@ impl MongoStore {
             writes_across,
             ahead: Arc::default(),
             heads: Heads::default(),
+            soon: Soon::default(),
             queues: Queues::new(),
             phone_queues: Queues::new(),
             checks: Checks::default(),

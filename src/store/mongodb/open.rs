@@ -1,7 +1,7 @@
 //! Opening: connect, see whose database it is, make the indexes, take over what LibreChat and earlier plans left there.
 
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use mongodb::bson::doc;
@@ -77,7 +77,7 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::Unsupported`] when the settings cannot be meant, the data are of another backend or newer, or an index is in the
     /// way; [`StoreError::Unavailable`] when the server does not answer within the configured seconds.
-    pub(in crate::store) fn open(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<Self> {
+    pub(in crate::store) fn open(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<Arc<Self>> {
         let (settings, folder) = (storage.mongodb.clone(), storage.path.clone());
         let (mut host, mut store) = Host::run(async move {
             let Connection { client, database, writes_across } = connect::connect(&settings).await?;
@@ -100,7 +100,15 @@ impl MongoStore {
         })?;
         host.client = Some(store.client.clone());
         store.host = Some(host);
+        let store = Arc::new(store);
+        store.soon.belong_to(&store);
         Ok(store)
+    }
+
+    /// Where this store's own tasks run: they outlive whoever began them.
+    pub(super) fn runtime(&self) -> Handle {
+        let ours = self.host.as_ref().and_then(|host| host.ours.as_ref());
+        ours.map_or_else(Handle::current, |runtime| runtime.handle().clone())
     }
 }
 

@@ -37,7 +37,7 @@ impl Outbox for MongoStore {
     }
 
     async fn record_delivery(&self, lease: &DeliveryLease, outcome: DeliveryOutcome) -> StoreResult<()> {
-        lost(self.change(lease.user_id, Apply::Now, |draft| draft.record_delivery(lease, &outcome)).await)
+        lost(self.change(lease.user_id, Apply::Soon, |draft| draft.record_delivery(lease, &outcome)).await)
     }
 
     async fn release_delivery(&self, lease: &DeliveryLease) -> StoreResult<()> {
@@ -76,7 +76,7 @@ impl Outbox for MongoStore {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let found = collection.find(doc! { "user": user_id.to_string() }).sort(doc! { "number": -1 }).limit(most);
         let found: Vec<Document> = found.await.map_err(fault::unavailable)?.try_collect().await.map_err(fault::unavailable)?;
-        let mut all: Vec<Outgoing> = head.state.outgoing;
+        let mut all: Vec<Outgoing> = head.state.outgoing.clone();
         for document in &found {
             let (_owner, message) = shapes::outgoing_from(collection.name(), document)?;
             if !all.iter().any(|other| other.id == message.id) {

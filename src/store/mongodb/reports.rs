@@ -21,6 +21,10 @@ impl MongoStore {
         if let Some(recorded) = self.record_on_message(report).await? {
             return Ok(recorded);
         }
+        self.apply_what_waits().await;
+        if let Some(recorded) = self.record_on_message(report).await? {
+            return Ok(recorded);
+        }
         self.keep_early(report).await?;
         let Some(recorded) = self.record_on_message(report).await? else { return Ok(StatusRecorded::Early) };
         self.forget_early(report).await?;

@@ -1,6 +1,7 @@
 //! Many writes to one collection in one command.
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, RawArrayBuf, rawdoc, serialize_to_raw_document_buf};
+use serde::Serialize;
 
 use super::MongoStore;
 use super::fault::{self, DUPLICATE};
@@ -15,7 +16,8 @@ const BYTES: usize = 12 * 1024 * 1024;
 /// Statements for one command, until they are enough for it.
 #[derive(Debug, Default)]
 pub(super) struct Row {
-    statements: Vec<Bson>,
+    statements: RawArrayBuf,
+    count: usize,
     bytes: usize,
 }
 
@@ -29,19 +31,21 @@ pub(super) enum Updated {
 }
 
 impl Row {
-    /// Adds a statement.
-    pub(super) fn push(&mut self, statement: Document) -> StoreResult<()> {
-        self.bytes += mongodb::bson::serialize_to_vec(&statement).map_err(unwritable)?.len();
-        self.statements.push(Bson::Document(statement));
+    /// Adds a statement, as the server's `update` command says it.
+    pub(super) fn push(&mut self, statement: &impl Serialize) -> StoreResult<()> {
+        let statement = serialize_to_raw_document_buf(statement).map_err(unwritable)?;
+        self.bytes += statement.as_bytes().len();
+        self.count += 1;
+        self.statements.push(statement);
         Ok(())
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.statements.len() >= STATEMENTS || self.bytes >= BYTES
+        self.count >= STATEMENTS || self.bytes >= BYTES
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.statements.is_empty()
+        self.count == 0
     }
 }
 
@@ -52,9 +56,9 @@ impl MongoStore {
     /// [`StoreError::Unavailable`]: some may have been made.
     pub(super) async fn update_row(&self, collection: &str, row: Row) -> StoreResult<Updated> {
         // A command that is run as it is has none of what the client says of writes.
-        let safely = doc! { "w": "majority", "j": true };
-        let command = doc! { "update": collection, "updates": row.statements, "ordered": true, "writeConcern": safely };
-        let answer = self.db.run_command(command).await.map_err(fault::unavailable)?;
+        let safely = rawdoc! { "w": "majority", "j": true };
+        let command = rawdoc! { "update": collection, "updates": row.statements, "ordered": true, "writeConcern": safely };
+        let answer = self.db.run_raw_command(command).await.map_err(fault::unavailable)?;
         let fields = Fields::new(collection, &answer);
         if let Ok(failed) = answer.get_array("writeErrors")
             && let Some(Bson::Document(failure)) = failed.first()

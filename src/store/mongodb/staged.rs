@@ -4,6 +4,8 @@
 //! process that was paused between its commit and this, finds a higher one there and changes nothing. So writes can be repeated
 //! by whoever finds them staged, in whatever order that happens.
 
+use std::sync::Arc;
+
 use mongodb::bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +84,7 @@ pub(super) enum What {
 
 /// Writes, in order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Writes(pub(super) Vec<Write>);
+pub(super) struct Writes(pub(super) Vec<Arc<Write>>);
 
 impl Writes {
     pub(super) const fn is_empty(&self) -> bool {
@@ -101,26 +103,31 @@ impl Writes {
     }
 
     /// These and those after them, where few writes to one document become one.
-    pub(super) fn followed_by(&self, later: &Self) -> Self {
+    pub(super) fn followed_by(&self, later: Self) -> Self {
         let mut all = self.clone();
         if self.0.len() + later.0.len() > MERGED {
-            all.0.extend(later.0.iter().cloned());
+            all.0.extend(later.0);
             return all;
         }
-        for write in &later.0 {
-            all.add(write.clone());
+        for write in later.0 {
+            all.add_shared(write);
         }
         all
     }
 
     /// Adds a write, into an earlier one of the same document where that gives the same.
     pub(super) fn add(&mut self, write: Write) {
+        self.add_shared(Arc::new(write));
+    }
+
+    fn add_shared(&mut self, write: Arc<Write>) {
         if self.0.len() < MERGED {
-            let same = |earlier: &&mut Write| earlier.place == write.place && (earlier.what == What::DeleteAll || earlier.key == write.key);
+            let same =
+                |earlier: &&mut Arc<Write>| earlier.place == write.place && (earlier.what == What::DeleteAll || earlier.key == write.key);
             if let Some(earlier) = self.0.iter_mut().rev().find(same)
                 && let Some(merged) = earlier.what.followed_by(&write.what)
             {
-                earlier.what = merged;
+                Arc::make_mut(earlier).what = merged;
                 return;
             }
         }
@@ -143,14 +150,14 @@ impl Writes {
         let mut part = Self::default();
         let mut size = 0;
         for write in &self.0 {
-            let bytes = Self(vec![write.clone()]).to_bytes()?.len();
+            let bytes = Self(vec![Arc::clone(write)]).to_bytes()?.len();
             if size + bytes > PART && !part.is_empty() {
                 parts.push(part.to_bytes()?);
                 part = Self::default();
                 size = 0;
             }
             size += bytes;
-            part.0.push(write.clone());
+            part.0.push(Arc::clone(write));
         }
         if !part.is_empty() {
             parts.push(part.to_bytes()?);
@@ -278,16 +285,32 @@ pub(super) enum Change {
     },
 }
 
-impl Change {
+/// A command as one statement of an `update` command.
+#[derive(Serialize)]
+pub(super) struct Statement<'a> {
+    q: &'a Document,
+    u: How<'a>,
+    upsert: bool,
+    multi: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum How<'a> {
+    Update(&'a Document),
+    Stages(&'a [Document]),
+}
+
+impl Command {
     /// What an `update` command says of it; `None` for a deletion.
-    pub(super) fn statement(&self, filter: &Document) -> Option<Document> {
-        let (update, upsert, multi): (Bson, bool, bool) = match self {
-            Self::Update { update, upsert } => (update.clone().into(), *upsert, false),
-            Self::Compute { stages } => (stages.clone().into(), false, false),
-            Self::UpdateMany { update } => (update.clone().into(), false, true),
-            Self::Delete { .. } => return None,
+    pub(super) const fn statement(&self) -> Option<Statement<'_>> {
+        let (u, upsert, multi) = match &self.change {
+            Change::Update { update, upsert } => (How::Update(update), *upsert, false),
+            Change::Compute { stages } => (How::Stages(stages.as_slice()), false, false),
+            Change::UpdateMany { update } => (How::Update(update), false, true),
+            Change::Delete { .. } => return None,
         };
-        Some(doc! { "q": filter.clone(), "u": update, "upsert": upsert, "multi": multi })
+        Some(Statement { q: &self.filter, u, upsert, multi })
     }
 }
 
@@ -377,7 +400,7 @@ mod tests {
         let mut writes = Writes::default();
         writes.add(write(1, What::Credit { own: 5, whole: 9 }));
         writes.add(write(1, What::Credit { own: 3, whole: 7 }));
-        assert_eq!(writes.0, [write(1, What::Credit { own: 3, whole: 7 })]);
+        assert_eq!(writes.0, [Arc::new(write(1, What::Credit { own: 3, whole: 7 }))]);
     }
 
     #[test]
@@ -414,12 +437,12 @@ mod tests {
     fn writes_come_back_as_they_were_and_in_parts() {
         let mut writes = Writes::default();
         for key in 0..5 {
-            writes.0.push(write(key, What::put(doc! { "text.of": "x".repeat(PART / 2) }, doc! {})));
+            writes.0.push(Arc::new(write(key, What::put(doc! { "text.of": "x".repeat(PART / 2) }, doc! {}))));
         }
         assert_eq!(Writes::from_bytes(&writes.to_bytes().unwrap()).unwrap(), writes);
         let parts = writes.in_parts().unwrap();
         assert_eq!(parts.len(), 5);
-        let back: Vec<Write> = parts.iter().flat_map(|part| Writes::from_bytes(part).unwrap().0).collect();
+        let back: Vec<Arc<Write>> = parts.iter().flat_map(|part| Writes::from_bytes(part).unwrap().0).collect();
         assert_eq!(back, writes.0);
     }
 

@@ -7,6 +7,7 @@
 //! there, and of those the newest is followed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
@@ -120,7 +121,7 @@ impl Unit<'_> {
         let staged = self.staged().map(|pending| pending.writes.0.as_slice()).unwrap_or_default();
         let is_staged = |place: Place, name: &str, value: &str, how: fn(&What) -> bool| {
             let is_it =
-                |write: &Write| write.place == place && how(&write.what) && write.key.get_str(name).is_ok_and(|found| found == value);
+                |write: &Arc<Write>| write.place == place && how(&write.what) && write.key.get_str(name).is_ok_and(|found| found == value);
             staged.iter().any(is_it)
         };
         let has_place = |id: MessageId| is_staged(Place::Messages, "messageId", &id.to_string(), gives_place);
@@ -205,7 +206,7 @@ mod tests {
         (thread.last_sequence, thread.last_id, thread.last_slot, thread.last_entry) = (2, Some(id(2)), 1, 1);
         draft.state.threads.push(thread);
         draft.take_in(conversation, &End { last: Some(at(10)), rows: rows.to_vec() });
-        let place = |write: &Write| {
+        let place = |write: &Arc<Write>| {
             let What::Change { set, .. } = &write.what else { panic!("{write:?}") };
             assert_eq!(
                 (set.get_i64("slot").unwrap(), set.contains_key("parentMessageId")),

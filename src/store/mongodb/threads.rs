@@ -57,7 +57,7 @@ impl MongoStore {
                 return Ok(());
             }
             unit.draft.delete_conversation(id);
-            if unit.commit_and(Apply::Later).await? {
+            if unit.commit_and(Apply::Soon).await? {
                 return Ok(());
             }
         }

@@ -55,7 +55,7 @@ impl Turns for MongoStore {
             TurnOutcome::Answered { outgoing, .. } => outgoing.iter().any(|part| !part.held),
             TurnOutcome::Refused { .. } => false,
         };
-        let when = if leaves { Apply::Later } else { Apply::Now };
+        let when = if leaves { Apply::Later } else { Apply::Soon };
         lost(self.change(lease.user_id, when, |draft| draft.complete(lease, &outcome)).await)
     }
 

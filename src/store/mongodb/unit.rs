@@ -17,6 +17,7 @@ use super::fields::{Fields, object_id, to_bson};
 use super::head::{Head, Pending};
 use super::names::Place;
 use super::news;
+use super::soon::goes_with_others;
 use super::staged::{IN_HEAD, Writes, binary};
 use super::state::{Draft, State};
 use super::trail::{Became, Trail};
@@ -42,6 +43,8 @@ const RECEIPTS: Duration = Duration::from_mins(2);
 pub(super) enum Apply {
     /// Right after the commit.
     Now,
+    /// In a moment, with what others' units stage, and nobody waits for it; or at once where it needs a look of its own.
+    Soon,
     /// With what the person's next unit stages: it comes soon, and readers apply what they find staged.
     Later,
 }
@@ -137,12 +140,12 @@ impl Unit<'_> {
 impl Draft {
     /// A head's state, to be changed.
     pub(super) fn of(head: &Head, now: Timestamp) -> Self {
-        Self { user_id: head.user_id, now, state: head.state.clone(), writes: Writes::default(), least_version: 0 }
+        Self { user_id: head.user_id, now, state: State::clone(&head.state), writes: Writes::default(), least_version: 0 }
     }
 
     /// Nothing is to be written.
     pub(super) fn is_unchanged(&self, base: &Head) -> bool {
-        self.writes.is_empty() && self.state == base.state
+        self.writes.is_empty() && self.state == *base.state
     }
 }
 
@@ -293,7 +296,7 @@ impl MongoStore {
             return Err(StoreError::Unavailable { reason, source: None });
         }
         let (version, unit) = (base.map_or(1, |base| base.version + 1).max(draft.least_version), self.clock.uuid());
-        let told = news::of_unit(base.map(|base| &base.state), &draft.state, draft.now);
+        let told = news::of_unit(base.map(|base| base.state.as_ref()), &draft.state, draft.now);
         let (head, staged) = self.staged(base, draft, version, unit).await?;
         let is_large = !head.pending.is_empty() && staged.is_none();
         let document = head.document(staged, told)?;
@@ -312,7 +315,14 @@ impl MongoStore {
         }
         let head = Arc::new(head);
         self.heads.remember(&head);
-        if !head.pending.is_empty() && (when == Apply::Now || is_large) {
+        if head.pending.is_empty() {
+            self.soon.forget(user_id);
+        } else if when == Apply::Soon && goes_with_others(&head) {
+            self.apply_soon(&head, begun);
+        } else if when == Apply::Later && !is_large {
+            self.soon.renew(&head, begun);
+        } else {
+            self.soon.forget(user_id);
             // It has happened, whatever becomes of this: what stays staged is applied by whoever comes next.
             if begun.elapsed() > fault::LATE {
                 self.heads.forget(user_id);
@@ -383,12 +393,13 @@ impl MongoStore {
             let until = draft.now.before(RECEIPTS);
             draft.state.receipts.retain(|receipt| receipt.at > until);
         }
-        let mut writes = earlier.writes.followed_by(&draft.writes);
+        let own = std::mem::take(&mut draft.writes);
+        let mut writes = earlier.writes.followed_by(own.clone());
         let mut bytes = writes.to_bytes()?;
         if let Some(base) = base.filter(|_base| !earlier.parts.is_empty() || (bytes.len() > IN_HEAD && !earlier.is_empty())) {
             self.apply(base.user_id, base.version, &earlier).await?;
             earlier = Pending::default();
-            writes = draft.writes.clone();
+            writes = own;
             bytes = writes.to_bytes()?;
         }
         let mut pending = Pending { unit, writes, parts: earlier.parts };
@@ -399,7 +410,7 @@ impl MongoStore {
             pending = Pending { unit, parts, writes: Writes::default() };
         }
         let trail = base.map_or_else(Trail::default, |base| base.trail.followed_by(base.unit));
-        Ok((Head { user_id: draft.user_id, version, unit, trail, state: draft.state, pending }, staged))
+        Ok((Head { user_id: draft.user_id, version, unit, trail, state: Arc::new(draft.state), pending }, staged))
     }
 
     /// Writes what is too large for a head; returns the parts' names.

@@ -47,6 +47,7 @@ impl Upkeep for MongoStore {
     }
 
     async fn figures(&self) -> StoreResult<StoreFigures> {
+        self.apply_what_waits().await;
         let count = |field: &str| doc! { "$sum": format!("${field}") };
         let all = doc! { "_id": Bson::Null, "turns": count("openTurns"), "deliveries": count("openDeliveries"), "oldest": { "$min": "$oldestDue" } };
         let stages = [doc! { "$match": { "oldestDue": { "$exists": true } } }, doc! { "$group": all }];
@@ -130,6 +131,7 @@ impl Upkeep for MongoStore {
 
     async fn close(&self) {
         drop(self.beats.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.apply_what_waits().await;
         self.presence.leave().await;
         self.client.clone().shutdown().await;
     }

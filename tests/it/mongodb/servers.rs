@@ -127,6 +127,7 @@ async fn what_was_left_staged_is_applied_by_whoever_looks_for_work() {
     f.drain().await;
     let database = f.database().open().await;
     let (schedules, heads) = (database.collection::<Document>("scrubjay_schedules"), database.collection::<Document>("scrubjay_heads"));
+    f.store.figures().await.unwrap();
     let fails = doc! { "failCommands": ["bulkWrite"], "errorCode": 96 };
     let armed = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": fails };
     database.client().database("admin").run_command(armed).await.unwrap();

@@ -24,16 +24,26 @@ impl MongoStore {
     /// A person's graph as it is stored. Somebody who does not exist has an empty one.
     async fn graph(&self, user: UserId) -> StoreResult<Arc<Held>> {
         let stand = self.list_head(user, List::Graph).await?;
-        if stand.revision == 0 {
-            return Ok(Arc::default());
-        }
-        if let Some(held) = self.graphs.find(user, stand.revision) {
+        if let Some(held) = self.graph_at_hand(user, stand) {
             return Ok(held);
         }
         let (stand, held) = self.read_list(user, List::Graph, |stand| self.load_graph(user, stand)).await?;
         let held = Arc::new(held);
         self.graphs.keep(user, stand.revision, Arc::clone(&held));
         Ok(held)
+    }
+
+    /// The graph that goes into the prompt of a person's turn.
+    async fn graph_of_turn(&self, user: UserId) -> StoreResult<Arc<Held>> {
+        let begun = self.heads.of_begun_turn(user);
+        match begun.and_then(|head| self.graph_at_hand(user, head.state.lists.graph)) {
+            Some(held) => Ok(held),
+            None => self.graph(user).await,
+        }
+    }
+
+    fn graph_at_hand(&self, user: UserId, stand: ListHead) -> Option<Arc<Held>> {
+        if stand.revision == 0 { Some(Arc::default()) } else { self.graphs.find(user, stand.revision) }
     }
 
     /// Reads a graph whole.
@@ -217,7 +227,7 @@ impl Graph for MongoStore {
         names: Vec<String>,
         bytes: usize,
     ) -> StoreResult<(Recollection, Vec<Entity>)> {
-        let held = self.graph(user_id).await?;
+        let held = self.graph_of_turn(user_id).await?;
         Ok((recall::recall(&held, &text, limit), read::known(&held, names, bytes)))
     }
 

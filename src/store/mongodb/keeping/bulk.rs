@@ -74,7 +74,7 @@ impl MongoStore {
         for place in places {
             let mut row = Row::default();
             for put in puts.iter().filter(|put| put.place == place) {
-                row.push(put.statement())?;
+                row.push(&put.statement())?;
                 if row.is_full() {
                     self.put_row(place, std::mem::take(&mut row)).await?;
                 }

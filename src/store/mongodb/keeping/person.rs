@@ -6,6 +6,7 @@
 //! LibreChat gives), which is as it was at some moment meanwhile.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use futures::future::try_join_all;
@@ -77,7 +78,7 @@ impl MongoStore {
             let user = head.user_id;
             // What nobody counts is not told of either.
             if head.state.balance.is_some() {
-                head.state.see_credits(credits.get(&user), self.now());
+                Arc::make_mut(&mut head.state).see_credits(credits.get(&user), self.now());
             }
             let records = if versions.get(&user) == Some(&head.version) {
                 let mut records = self.read_person(&head, &found.remove(&user).unwrap_or_default())?;

@@ -5,6 +5,7 @@
 //! has the same batch given once more, and everything in it stands under a key of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use mongodb::bson::oid::ObjectId;
@@ -106,8 +107,9 @@ impl MongoStore {
         let now = self.now();
         let heads = self.names.of(Place::Heads);
         for document in self.find_in(Place::Heads, "_id", asked.people.iter().map(|user| object_id(*user).into()).collect()).await? {
-            let Head { user_id, version, state, .. } = Head::from_document(&heads, &document)?;
-            let draft = Draft { user_id, now, state, writes: Writes::default(), least_version: 0 };
+            let head = Head::from_document(&heads, &document)?;
+            let (user_id, version) = (head.user_id, head.version);
+            let draft = Draft::of(&head, now);
             bench.people.insert(user_id, Restored { version, draft });
         }
         let numbers = || asked.phones.iter().map(|phone| Bson::from(phone.as_str())).collect::<Vec<_>>();
@@ -508,7 +510,7 @@ impl Bench {
             draft.refresh_deliveries();
             let (version, unit) = (restored.version + 1, store.clock.uuid());
             let (trail, pending) = (Trail::default(), Pending::default());
-            let head = Head { user_id: *user_id, version, unit, trail, state: draft.state.clone(), pending };
+            let head = Head { user_id: *user_id, version, unit, trail, state: Arc::new(draft.state.clone()), pending };
             let document = Document::try_from(head.document(None, Vec::new())?).map_err(unwritable)?;
             puts.push(Put::whole(Place::Heads, doc! { "_id": object_id(*user_id) }, document));
         }

@@ -13,6 +13,7 @@ mod holdings;
 mod threads;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
@@ -136,7 +137,7 @@ impl MongoStore {
     async fn take_over_from(&self, from: UserId, into: UserId, limits: &MergeLimits) -> StoreResult<Merged> {
         let missing = || StoreError::NotFound { what: "the person" };
         let mut one = self.load(from).await?.ok_or_else(missing)?;
-        one.state.see_credits(self.find_credits(from).await?.as_ref(), self.now());
+        Arc::make_mut(&mut one.state).see_credits(self.find_credits(from).await?.as_ref(), self.now());
         let given = self.holdings(from, &one.state).await?;
         let word = match &one.state.person.phone {
             Some(phone) => self.find_word(phone).await?,
