@@ -173,7 +173,11 @@ impl MongoStore {
         while let Some(first) = left.first() {
             let mut row = Row::default();
             let mut taken = 0;
-            for statement in left.iter().filter_map(|command| command.statement()) {
+            for command in &left {
+                let Some(statement) = command.statement() else {
+                    let reason = "a deletion stands among updates that are made together".to_owned();
+                    return Err(StoreError::Unavailable { reason, source: None });
+                };
                 row.push(&statement)?;
                 taken += 1;
                 if row.is_full() {

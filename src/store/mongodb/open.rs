@@ -1,6 +1,5 @@
 //! Opening: connect, see whose database it is, make the indexes, take over what LibreChat and earlier plans left there.
 
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use super::names::{Names, Place};
 use super::presence::Presence;
 use crate::clock::Clock;
 use crate::config::sections::Storage;
-use crate::store::{Purpose, StoreError, StoreResult};
+use crate::store::{Purpose, StoreError, StoreResult, json, sqlite};
 
 /// The version of the documents that this release writes.
 const SCHEMA: i64 = 1;
@@ -78,11 +77,11 @@ impl MongoStore {
     /// [`StoreError::Unsupported`] when the settings cannot be meant, the data are of another backend or newer, or an index is in the
     /// way; [`StoreError::Unavailable`] when the server does not answer within the configured seconds.
     pub(in crate::store) fn open(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<Arc<Self>> {
-        let (settings, folder) = (storage.mongodb.clone(), storage.path.clone());
+        let storage = storage.clone();
         let (mut host, mut store) = Host::run(async move {
-            let Connection { client, database, writes_across } = connect::connect(&settings).await?;
-            let names = Names::new(&settings);
-            identify(&database, &names, &clock, &folder).await?;
+            let Connection { client, database, writes_across } = connect::connect(&storage.mongodb).await?;
+            let names = Names::new(&storage.mongodb);
+            identify(&database, &names, &clock, &storage).await?;
             let presence = Presence::new(&database, &names, &clock);
             presence.beat().await?;
             if let Err(refused) = keeping::check_purpose(&database, &names.of(Place::Meta), purpose).await {
@@ -113,7 +112,7 @@ impl MongoStore {
 }
 
 /// Sees to it that the database says whose it is, and is ours.
-async fn identify(database: &Database, names: &Names, clock: &Clock, folder: &Path) -> StoreResult<()> {
+async fn identify(database: &Database, names: &Names, clock: &Clock, storage: &Storage) -> StoreResult<()> {
     let name = names.of(Place::Meta);
     let collection = database.collection::<mongodb::bson::Document>(&name);
     let of_store = doc! { "_id": IDENTITY };
@@ -126,7 +125,7 @@ async fn identify(database: &Database, names: &Names, clock: &Clock, folder: &Pa
         {
             return Err(fault::unavailable(error));
         }
-        warn_of_other_data(folder);
+        warn_of_other_data(storage);
         return Ok(());
     };
     let fields = Fields::new(&name, &found);
@@ -147,13 +146,13 @@ async fn identify(database: &Database, names: &Names, clock: &Clock, folder: &Pa
 }
 
 /// Whoever switches the setting over data of another backend begins empty: that is said once.
-fn warn_of_other_data(folder: &Path) {
-    for (backend, file) in [("sqlite", "scrubjay.db"), ("json", "store.json")] {
-        if folder.join(file).exists() {
+fn warn_of_other_data(storage: &Storage) {
+    for (backend, is_there) in [("sqlite", sqlite::exists(storage)), ("json", json::exists(storage))] {
+        if is_there {
             tracing::warn!(
-                folder = %folder.display(),
-                "this MongoDB database was empty, while {file} holds data of the backend {backend}, which stay there; `scrubjay archive write` \
-                 under storage.backend = \"{backend}\" and `scrubjay archive read` under \"mongodb\" bring them over"
+                folder = %storage.path.display(),
+                "this MongoDB database was empty, while there is data of the backend {backend:?} beside it, which stays there; `scrubjay archive \
+                 write` under storage.backend = {backend:?} and `scrubjay archive read` under \"mongodb\" bring it over"
             );
         }
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use mongodb::bson::{Document, doc};
+use tokio::sync::{Notify, OwnedMutexGuard, watch};
 
 use super::MongoStore;
 use super::apply::{claimed_key, conversation_of, mark};
@@ -17,6 +18,7 @@ use super::fault;
 use super::fields::{Fields, object_id};
 use super::head::Head;
 use super::names::Place;
+use super::queues::Queues;
 use super::staged::{Command, What, Write};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::StoreResult;
@@ -27,23 +29,40 @@ const WINDOW: Duration = Duration::from_millis(25);
 /// People in one go.
 const TOGETHER: usize = 200;
 
-/// How many are applied at once of those that could not be applied together.
+/// How many are applied at once of those that cannot be applied together.
 const ALONE: usize = 8;
+
+/// How long somebody waits who reads rows of many people: what is not applied by then is seen by whoever comes later.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A head, and when its commit began.
+type Waits = (Arc<Head>, Instant);
 
 /// The newest heads of people whose rows wait.
 #[derive(Debug, Default)]
 pub(super) struct Soon {
     waiting: Mutex<Waiting>,
-    /// Held by whoever applies.
-    applies: tokio::sync::Mutex<()>,
+    /// Somebody wants it now.
+    hurry: Notify,
+    /// The round that is over.
+    over: watch::Sender<u64>,
     store: OnceLock<Weak<MongoStore>>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    heads: HashMap<UserId, (Arc<Head>, Instant)>,
-    /// Somebody sees to it.
+    heads: HashMap<UserId, Waits>,
+    /// A task sees to it, in rounds.
     is_seen_to: bool,
+    /// The round that was begun.
+    round: u64,
+}
+
+/// What is applied in one round, and what keeps units of these people from being made meanwhile: one could delete what is written here.
+struct Round {
+    number: u64,
+    heads: Vec<Waits>,
+    _queues: Vec<OwnedMutexGuard<()>>,
 }
 
 impl Soon {
@@ -63,7 +82,7 @@ impl Soon {
 
     /// A later unit carries on what waits.
     pub(super) fn renew(&self, head: &Arc<Head>, begun: Instant) {
-        if let Some(waits) = self.waiting().heads.get_mut(&head.user_id) {
+        if let Some(waits) = self.waiting().heads.get_mut(&head.user_id).filter(|waits| waits.0.version < head.version) {
             *waits = (Arc::clone(head), begun);
         }
     }
@@ -72,16 +91,32 @@ impl Soon {
     fn add(&self, head: &Arc<Head>, begun: Instant) -> Option<Arc<MongoStore>> {
         let store = self.store.get()?.upgrade()?;
         let mut waiting = self.waiting();
-        waiting.heads.insert(head.user_id, (Arc::clone(head), begun));
+        if waiting.heads.get(&head.user_id).is_none_or(|waits| waits.0.version < head.version) {
+            waiting.heads.insert(head.user_id, (Arc::clone(head), begun));
+        }
         (!std::mem::replace(&mut waiting.is_seen_to, true)).then_some(store)
     }
 
-    /// Some of those that wait, with when they were committed. None: then whoever saw to it is done.
-    fn take(&self) -> Vec<(Arc<Head>, Instant)> {
+    /// Begins a round with some of those that wait, of whom no unit is being made. None: nobody waits.
+    fn begin(&self, queues: &Queues) -> Option<Round> {
         let mut waiting = self.waiting();
+        waiting.round += 1;
+        if waiting.heads.is_empty() {
+            waiting.is_seen_to = false;
+            self.over.send_replace(waiting.round);
+            return None;
+        }
         let some: Vec<UserId> = waiting.heads.keys().copied().take(TOGETHER).collect();
-        waiting.is_seen_to = !some.is_empty();
-        some.iter().filter_map(|user_id| waiting.heads.remove(user_id)).collect()
+        let (queues, free) = queues.take_free(some.iter().map(UserId::as_bytes));
+        let free = some.iter().zip(free).filter(|(_user_id, is_free)| *is_free);
+        let heads = free.filter_map(|(user_id, _is_free)| waiting.heads.remove(user_id)).collect();
+        Some(Round { number: waiting.round, heads, _queues: queues })
+    }
+
+    /// The round after which everything is applied that waits now; none where nothing does.
+    fn next_round(&self) -> Option<u64> {
+        let waiting = self.waiting();
+        waiting.is_seen_to.then_some(waiting.round + 1)
     }
 }
 
@@ -95,49 +130,54 @@ impl MongoStore {
 
     async fn see_to_those_that_wait(&self) {
         loop {
-            tokio::time::sleep(WINDOW).await;
-            let _others_wait = self.soon.applies.lock().await;
-            let waiting = self.soon.take();
-            if waiting.is_empty() {
-                return;
-            }
-            self.apply_some(waiting).await;
+            let _hurry = tokio::time::timeout(WINDOW, self.soon.hurry.notified()).await;
+            let Some(Round { number, heads, _queues }) = self.soon.begin(&self.queues) else { return };
+            self.apply_some(heads).await;
+            self.soon.over.send_replace(number);
         }
     }
 
-    /// Applies what waits now: before rows are looked up whose person is not known, and before the store is closed.
+    /// Waits until what waits now is applied: before rows are looked up whose person is not known, and before the store is closed.
     pub(super) async fn apply_what_waits(&self) {
-        let _others_wait = self.soon.applies.lock().await;
-        loop {
-            let waiting = self.soon.take();
-            if waiting.is_empty() {
-                return;
-            }
-            self.apply_some(waiting).await;
+        let mut over = self.soon.over.subscribe();
+        let Some(round) = self.soon.next_round() else { return };
+        self.soon.hurry.notify_one();
+        if tokio::time::timeout(PATIENCE, over.wait_for(|over| *over >= round)).await.is_err() {
+            tracing::debug!("what units staged is not applied yet");
         }
     }
 
-    /// What cannot be applied stays staged, for whoever reads the head.
-    async fn apply_some(&self, waiting: Vec<(Arc<Head>, Instant)>) {
-        let (fresh, late): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_head, begun)| begun.elapsed() <= fault::LATE);
-        for (head, _begun) in late {
-            self.heads.forget(head.user_id);
-        }
-        let heads: Vec<Arc<Head>> = fresh.into_iter().map(|(head, _begun)| head).collect();
-        // A server that does not answer this is not asked once for each.
-        let heads = match self.still_newest(&heads).await {
-            Ok(heads) => heads,
-            Err(error) => return tracing::debug!(error = %error, "what units staged is left to the next"),
-        };
-        let Err(error) = self.apply_together(&heads).await else { return };
-        tracing::debug!(error = %error, "what units staged cannot be applied together");
-        futures::stream::iter(heads)
-            .for_each_concurrent(ALONE, async |head| {
-                if let Err(error) = self.apply(head.user_id, head.version, &head.pending).await {
-                    tracing::debug!(error = %error, "what a unit staged is left to the next");
+    /// Applies together what can be, and the rest one by one. What cannot be applied stays staged, for whoever reads the head.
+    async fn apply_some(&self, mut left: Vec<Waits>) {
+        for is_first in [true, false] {
+            // What was committed long ago may have been applied, and deleted since.
+            let is_late = |waits: &Waits| waits.1.elapsed() > fault::LATE;
+            for (head, _begun) in left.extract_if(.., |waits| is_late(waits)) {
+                self.heads.forget(head.user_id);
+            }
+            left = match self.still_newest(left).await {
+                Ok(newest) => newest,
+                // A server that does not answer this is not asked once for each.
+                Err(error) => return tracing::debug!(error = %error, "what units staged is left to the next"),
+            };
+            if is_first {
+                let (together, alone): (Vec<Waits>, Vec<Waits>) = left.into_iter().partition(|(head, _begun)| goes_with_others(head));
+                left = alone;
+                let heads: Vec<&Head> = together.iter().map(|(head, _begun)| head.as_ref()).collect();
+                if let Err(error) = self.apply_together(&heads).await {
+                    tracing::debug!(error = %error, "what units staged cannot be applied together");
+                    left.extend(together);
                 }
-            })
-            .await;
+            } else {
+                futures::stream::iter(&left)
+                    .for_each_concurrent(ALONE, async |(head, _begun)| {
+                        if let Err(error) = self.apply(head.user_id, head.version, &head.pending).await {
+                            tracing::debug!(error = %error, "what a unit staged is left to the next");
+                        }
+                    })
+                    .await;
+            }
+        }
     }
 
     /// Applies what these heads have staged. Where it fails all may be tried again, one by one.
@@ -166,20 +206,27 @@ impl MongoStore {
         }
         let mut changed = Vec::new();
         for ((user_id, write), found) in writes.into_iter().zip(found) {
-            if write.what == What::Claim && found.any {
-                self.take_report(claimed_key(write)?).await?;
+            if write.what == What::Claim
+                && found.any
+                && let Err(error) = self.take_report(claimed_key(write)?).await
+            {
+                tracing::warn!(error = %error, "a carrier's report that came early could not be put on its message");
             }
             changed.extend(conversation_of(write).filter(|_id| !found.all).map(|id| (user_id, id)));
         }
-        self.forget_those_gone(changed).await
+        // All of it is written, whatever becomes of this.
+        if let Err(error) = self.forget_those_gone(changed).await {
+            tracing::debug!(error = %error, "what is left of deleted conversations is left to the next");
+        }
+        Ok(())
     }
 
-    /// Those that nobody else's unit has come behind.
-    async fn still_newest<'a>(&self, heads: &'a [Arc<Head>]) -> StoreResult<Vec<&'a Head>> {
+    /// Those that nobody else's unit has come behind, and that nobody else has applied.
+    async fn still_newest(&self, mut heads: Vec<Waits>) -> StoreResult<Vec<Waits>> {
         if heads.is_empty() {
-            return Ok(Vec::new());
+            return Ok(heads);
         }
-        let ids: Vec<_> = heads.iter().map(|head| object_id(head.user_id)).collect();
+        let ids: Vec<_> = heads.iter().map(|(head, _begun)| object_id(head.user_id)).collect();
         let collection = self.collection(Place::Heads);
         let part = doc! { "version": 1, "unit": 1, "stagedSince": 1 };
         let mut found = collection.find(doc! { "_id": { "$in": ids } }).projection(part).await.map_err(fault::unavailable)?;
@@ -190,7 +237,8 @@ impl MongoStore {
                 staged.insert(fields.user("_id")?, (fields.number("version")?, fields.id("unit", |unit| unit)?));
             }
         }
-        Ok(heads.iter().map(Arc::as_ref).filter(|head| staged.get(&head.user_id) == Some(&(head.version, head.unit))).collect())
+        heads.retain(|(head, _begun)| staged.get(&head.user_id) == Some(&(head.version, head.unit)));
+        Ok(heads)
     }
 
     /// Runs updates of many people, those of one collection in one command; the last of them, the marks, behind all others. Tells of

@@ -381,6 +381,42 @@ mod tests {
         What::Change { set, add: Document::new() }
     }
 
+    /// The server refuses (error 40) an update that sets and removes what meets; none of ours removes anything.
+    #[test]
+    fn no_write_sets_and_removes() {
+        let all = [
+            What::put(doc! { "a.b": 1 }, doc! { "a": {}, "c": 2 }),
+            change(doc! { "a.b": 1 }),
+            What::Delete,
+            What::DeleteAll,
+            What::Hand { to: "another".to_owned(), grow: doc! { "sequence": 3 } },
+            What::Claim,
+            What::Credit { own: 1, whole: 2 },
+        ];
+        let names = Names::with_prefix("");
+        for earlier in &all {
+            for later in &all {
+                let mut writes = Writes::default();
+                writes.add(write(1, earlier.clone()));
+                writes.add(write(1, later.clone()));
+                for write in &writes.0 {
+                    if let Change::Update { update, .. } | Change::UpdateMany { update } = write.command(&names, 3).change {
+                        assert!(!update.contains_key("$unset"), "{update}");
+                        let mut paths: Vec<&str> = update
+                            .iter()
+                            .filter_map(|(_operator, fields)| fields.as_document())
+                            .flat_map(Document::keys)
+                            .map(String::as_str)
+                            .collect();
+                        paths.sort_unstable();
+                        let meets = |pair: &[&str]| pair[0] == pair[1] || pair[1].starts_with(&format!("{}.", pair[0]));
+                        assert!(!paths.windows(2).any(meets), "{update}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_added_to_a_list_stays_added_whatever_comes_with_it() {
         let mut writes = Writes::default();

@@ -1,6 +1,6 @@
 //! A database that LibreChat's fork for texts, and the plan's own memory and todo servers, filled.
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use scrubjay::domain::graph::Detail;
 use scrubjay::domain::ids::{ConversationId, UserId};
 use scrubjay::domain::ledger::Credits;
@@ -84,6 +84,25 @@ async fn taking_over_again_changes_nothing() {
     meta.delete_many(doc! { "_id": { "$ne": "store" } }).await.unwrap();
     drop(open(&database).unwrap());
     assert_eq!(everything(&database).await, first, "{uri}");
+}
+
+/// LibreChat's list of a conversation's messages may be null, and to that the server adds nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_null_is_mended_when_the_store_is_opened() {
+    let database = Database::new();
+    let same = Database { uri: database.uri.clone(), name: database.name.clone() };
+    let f = tokio::task::block_in_place(|| Fixture::on(same));
+    let receipt = f.texted(ANN, "hello").await;
+    f.drain().await;
+    assert_eq!(f.said(receipt).await.len(), 2);
+    let conversations = database.open().await.collection::<Document>("conversations");
+    conversations.update_one(doc! {}, doc! { "$set": { "messages": Bson::Null } }).await.unwrap();
+    open(&database).unwrap().close().await;
+    f.texted(ANN, "and?").await;
+    f.drain().await;
+    assert_eq!(f.said(receipt).await.len(), 4);
+    let found = conversations.find_one(doc! {}).await.unwrap().unwrap();
+    assert_eq!(found.get_array("messages").unwrap().len(), 2, "{found}");
 }
 
 /// All that people would notice, in order.

@@ -52,6 +52,7 @@ impl MongoStore {
         if meta.find_one(wanted.clone()).await.map_err(fault::unavailable)?.is_some() {
             return Ok(());
         }
+        self.heal_lists().await?;
         let mut report = Report { healed: self.heal_endpoints().await?, ..Report::default() };
         self.take_over_people(&mut report).await?;
         self.take_over_documents(&mut report).await?;
@@ -67,6 +68,15 @@ impl MongoStore {
             "documents": number(report.documents),
         };
         meta.update_one(wanted, doc! { "$set": found }).upsert(true).await.map_err(fault::unavailable)?;
+        Ok(())
+    }
+
+    /// Makes a list of what LibreChat left as null where a conversation's messages are listed: nothing can be added to that, and so nothing of the
+    /// person would be written any more.
+    async fn heal_lists(&self) -> StoreResult<()> {
+        let wrong = doc! { "$and": [{ "messages": { "$exists": true } }, { "messages": Bson::Null }] };
+        let right = doc! { "$set": { "messages": [] } };
+        self.collection(Place::Conversations).update_many(wrong, right).await.map_err(fault::unavailable)?;
         Ok(())
     }
 
