@@ -47,12 +47,13 @@ impl MongoStore {
     /// # Errors
     /// [`crate::store::StoreError::Unavailable`]; what was done stays, and the next start goes on.
     pub(super) async fn take_over(&self) -> StoreResult<()> {
+        // LibreChat may write another at any time.
+        self.heal_lists().await?;
         let meta = self.collection(Place::Meta);
         let wanted = doc! { "_id": DONE };
         if meta.find_one(wanted.clone()).await.map_err(fault::unavailable)?.is_some() {
             return Ok(());
         }
-        self.heal_lists().await?;
         let mut report = Report { healed: self.heal_endpoints().await?, ..Report::default() };
         self.take_over_people(&mut report).await?;
         self.take_over_documents(&mut report).await?;
