@@ -26,8 +26,12 @@ use crate::store::StoreResult;
 /// How long others are waited for.
 const WINDOW: Duration = Duration::from_millis(25);
 
-/// People in one go.
-const TOGETHER: usize = 200;
+/// People in one go at most, and at first.
+const TOGETHER: usize = 128;
+const FIRST: usize = 8;
+
+/// How long a round should take. Its people's next units wait for it, so after one that takes longer there are fewer in the next.
+const SHORT: Duration = Duration::from_millis(150);
 
 /// How many are applied at once of those that cannot be applied together.
 const ALONE: usize = 8;
@@ -56,6 +60,8 @@ struct Waiting {
     is_seen_to: bool,
     /// The round that was begun.
     round: u64,
+    /// How often those at first are doubled now.
+    doubled: u32,
 }
 
 /// What is applied in one round, and what keeps units of these people from being made meanwhile: one could delete what is written here.
@@ -106,11 +112,19 @@ impl Soon {
             self.over.send_replace(waiting.round);
             return None;
         }
-        let some: Vec<UserId> = waiting.heads.keys().copied().take(TOGETHER).collect();
+        let some: Vec<UserId> = waiting.heads.keys().copied().take((FIRST << waiting.doubled).min(TOGETHER)).collect();
         let (queues, free) = queues.take_free(some.iter().map(UserId::as_bytes));
         let free = some.iter().zip(free).filter(|(_user_id, is_free)| *is_free);
         let heads = free.filter_map(|(user_id, _is_free)| waiting.heads.remove(user_id)).collect();
         Some(Round { number: waiting.round, heads, _queues: queues })
+    }
+
+    /// Ends a round: the server can do more in the next, or less.
+    fn end(&self, round: u64, took: Duration) {
+        let mut waiting = self.waiting();
+        waiting.doubled = if took > SHORT { waiting.doubled.saturating_sub(1) } else { (waiting.doubled + 1).min(4) };
+        drop(waiting);
+        self.over.send_replace(round);
     }
 
     /// The round after which everything is applied that waits now; none where nothing does.
@@ -132,8 +146,9 @@ impl MongoStore {
         loop {
             let _hurry = tokio::time::timeout(WINDOW, self.soon.hurry.notified()).await;
             let Some(Round { number, heads, _queues }) = self.soon.begin(&self.queues) else { return };
+            let begun = Instant::now();
             self.apply_some(heads).await;
-            self.soon.over.send_replace(number);
+            self.soon.end(number, begun.elapsed());
         }
     }
 
