@@ -21,8 +21,9 @@ impl MongoStore {
         if let Some(recorded) = self.record_on_message(report).await? {
             return Ok(recorded);
         }
-        self.apply_what_waits().await;
-        if let Some(recorded) = self.record_on_message(report).await? {
+        if self.apply_what_waits().await
+            && let Some(recorded) = self.record_on_message(report).await?
+        {
             return Ok(recorded);
         }
         self.keep_early(report).await?;

@@ -152,47 +152,47 @@ impl MongoStore {
         }
     }
 
-    /// Waits until what waits now is applied: before rows are looked up whose person is not known, and before the store is closed.
-    pub(super) async fn apply_what_waits(&self) {
+    /// Waits until what waits now is applied: before rows are looked up whose person is not known, and before the store is closed. False:
+    /// nothing waited.
+    pub(super) async fn apply_what_waits(&self) -> bool {
         let mut over = self.soon.over.subscribe();
-        let Some(round) = self.soon.next_round() else { return };
+        let Some(round) = self.soon.next_round() else { return false };
         self.soon.hurry.notify_one();
         if tokio::time::timeout(PATIENCE, over.wait_for(|over| *over >= round)).await.is_err() {
             tracing::debug!("what units staged is not applied yet");
         }
+        true
     }
 
     /// Applies together what can be, and the rest one by one. What cannot be applied stays staged, for whoever reads the head.
-    async fn apply_some(&self, mut left: Vec<Waits>) {
-        for is_first in [true, false] {
-            // What was committed long ago may have been applied, and deleted since.
-            let is_late = |waits: &Waits| waits.1.elapsed() > fault::LATE;
-            for (head, _begun) in left.extract_if(.., |waits| is_late(waits)) {
-                self.heads.forget(head.user_id);
-            }
-            left = match self.still_newest(left).await {
-                Ok(newest) => newest,
-                // A server that does not answer this is not asked once for each.
-                Err(error) => return tracing::debug!(error = %error, "what units staged is left to the next"),
-            };
-            if is_first {
-                let (together, alone): (Vec<Waits>, Vec<Waits>) = left.into_iter().partition(|(head, _begun)| goes_with_others(head));
-                left = alone;
-                let heads: Vec<&Head> = together.iter().map(|(head, _begun)| head.as_ref()).collect();
-                if let Err(error) = self.apply_together(&heads).await {
-                    tracing::debug!(error = %error, "what units staged cannot be applied together");
-                    left.extend(together);
-                }
-            } else {
-                futures::stream::iter(&left)
-                    .for_each_concurrent(ALONE, async |(head, _begun)| {
-                        if let Err(error) = self.apply(head.user_id, head.version, &head.pending).await {
-                            tracing::debug!(error = %error, "what a unit staged is left to the next");
-                        }
-                    })
-                    .await;
-            }
+    async fn apply_some(&self, waiting: Vec<Waits>) {
+        let waiting = self.still_to_be_applied(waiting).await;
+        let (together, mut alone): (Vec<Waits>, Vec<Waits>) = waiting.into_iter().partition(|(head, _begun)| goes_with_others(head));
+        let heads: Vec<&Head> = together.iter().map(|(head, _begun)| head.as_ref()).collect();
+        if let Err(error) = self.apply_together(&heads).await {
+            tracing::debug!(error = %error, "what units staged cannot be applied together");
+            alone.extend(together);
         }
+        futures::stream::iter(self.still_to_be_applied(alone).await)
+            .for_each_concurrent(ALONE, async |(head, _begun)| {
+                if let Err(error) = self.apply(head.user_id, head.version, &head.pending).await {
+                    tracing::debug!(error = %error, "what a unit staged is left to the next");
+                }
+            })
+            .await;
+    }
+
+    /// Those whose commit is not long ago, for what they staged may have been applied by others since, and deleted; and that nobody has come
+    /// behind. None where the server does not say so: it is not asked once for each.
+    async fn still_to_be_applied(&self, waiting: Vec<Waits>) -> Vec<Waits> {
+        let (fresh, late): (Vec<Waits>, Vec<Waits>) = waiting.into_iter().partition(|(_head, begun)| begun.elapsed() <= fault::LATE);
+        for (head, _begun) in late {
+            self.heads.forget(head.user_id);
+        }
+        self.still_newest(fresh).await.unwrap_or_else(|error| {
+            tracing::debug!(error = %error, "what units staged is left to the next");
+            Vec::new()
+        })
     }
 
     /// Applies what these heads have staged. Where it fails all may be tried again, one by one.
