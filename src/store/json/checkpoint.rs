@@ -20,7 +20,7 @@ use super::manifest::Manifest;
 use super::pen::{Pen, lock_file};
 use super::replay::Change;
 use super::segments::{self, Position};
-use super::sheet::{self, FORMAT, Head, VERSION};
+use super::sheet::{self, Head};
 use crate::clock::Clock;
 use crate::domain::ids::UserId;
 use crate::store::record::Kind;
@@ -156,11 +156,15 @@ impl Checkpoint {
         let mut written: BTreeSet<PathBuf> = BTreeSet::new();
         let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
         let mut empty: Vec<PathBuf> = Vec::new();
+        let mut new: BTreeSet<PathBuf> = BTreeSet::new();
         let mut put = |of: &FileOf, text: &str| -> Outcome<()> {
             let path = self.layout.file(of);
             if let Some(folder) = path.parent() {
                 super::layout::make_folder(folder)?;
                 folders.insert(folder.to_owned());
+            }
+            if !path.exists() {
+                new.insert(path.clone());
             }
             put_unsynced(&path, text.as_bytes(), Keep::Previous)?;
             written.insert(path);
@@ -226,6 +230,7 @@ impl Checkpoint {
             previous_segment: manifest.segment,
             shared,
             written: written.iter().map(|path| below(path)).collect(),
+            new: new.iter().map(|path| below(path)).collect(),
             deleted: empty.iter().cloned().chain(gone.iter().map(|user| self.layout.person(*user))).map(|path| below(&path)).collect(),
             ..manifest.clone()
         };
@@ -281,18 +286,7 @@ impl Checkpoint {
     }
 
     fn sheet(&self, of: &FileOf, generation: u64, files: Vec<String>, body: &str) -> StoreResult<String> {
-        let head = Head {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            store: self.store.clone(),
-            kind: of.name.to_owned(),
-            user_id: of.user,
-            generation,
-            lines: 0,
-            files,
-            sha256: String::new(),
-        };
-        sheet::write(head, body)
+        sheet::write(Head { files, ..Head::new(&self.store, of, generation) }, body)
     }
 }
 

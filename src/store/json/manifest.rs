@@ -1,5 +1,7 @@
 //! The two documents that say what a folder is and how far its files reach.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Keep, Layout, put};
@@ -63,6 +65,9 @@ pub(super) struct Manifest {
     pub(super) shared: Vec<String>,
     /// What was written last, so has an older copy beside it: paths below the store's folder.
     pub(super) written: Vec<String>,
+    /// Those of them that were not there before, so have no older copy: what they held then is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) new: Vec<String>,
     /// What is deleted now that this says what there is: paths likewise. A process may have died before it did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) deleted: Vec<String>,
@@ -78,6 +83,7 @@ impl Manifest {
             previous_segment: 1,
             shared: Vec::new(),
             written: Vec::new(),
+            new: Vec::new(),
             deleted: Vec::new(),
         }
     }
@@ -89,6 +95,11 @@ impl Manifest {
             return Err(sheet::damaged(&path, "it is another store's"));
         }
         Ok(found)
+    }
+
+    /// Whether a file had nothing before it was written last.
+    pub(super) fn is_new(&self, layout: &Layout, path: &Path) -> bool {
+        self.new.iter().any(|new| layout.root.join(new) == path)
     }
 
     pub(super) fn write(&self, layout: &Layout) -> StoreResult<()> {

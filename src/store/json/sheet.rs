@@ -38,6 +38,23 @@ pub(super) struct Head {
     pub(super) sha256: String,
 }
 
+impl Head {
+    /// Of a file whose lines are not known yet.
+    pub(super) fn new(store: &str, of: &FileOf, generation: u64) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            store: store.to_owned(),
+            kind: of.name.to_owned(),
+            user_id: of.user,
+            generation,
+            lines: 0,
+            files: Vec::new(),
+            sha256: String::new(),
+        }
+    }
+}
+
 /// Writes a file: its head with the checksum, and its lines.
 pub(super) fn write(mut head: Head, body: &str) -> StoreResult<String> {
     head.lines = body.lines().count();

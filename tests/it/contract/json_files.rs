@@ -267,6 +267,35 @@ fn what_is_damaged_goes_back_to_its_copy_and_nothing_is_lost() {
 }
 
 #[test]
+fn whoever_came_after_the_last_copies_is_not_lost_with_their_files() {
+    in_runtime(|f| async move {
+        f.texted(ANN, "hello").await;
+        f.store.close().await;
+        let store = open(&f).unwrap();
+        store.accept(f.text(BOB, "I am new")).await.unwrap();
+        let now = lines(&store).await;
+        store.close().await;
+        let new = data(&f).into_iter().filter(|path| path.starts_with(root(&f).join("people")));
+        let new: Vec<PathBuf> = new.filter(|path| !path.with_extension("jsonl.previous").exists()).collect();
+        let names: Vec<&str> = new.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["conversations.jsonl", "messages.jsonl", "person.jsonl", "turns.jsonl"]);
+        for path in &new {
+            std::fs::write(path, "not a head\n").unwrap();
+        }
+        std::fs::remove_dir_all(root(&f).join("index")).unwrap();
+        refusal(&f);
+        // What is wrong with the others shows when the person's own file names them again.
+        let mut mended: Vec<PathBuf> =
+            scrubjay::store::use_previous(&f.settings, &f.clock).unwrap().into_iter().map(|mended| mended.file).collect();
+        mended.sort();
+        assert_eq!(mended, new);
+        let store = open(&f).unwrap();
+        assert_eq!(lines(&store).await, now);
+        store.close().await;
+    });
+}
+
+#[test]
 fn two_that_have_it_open_see_and_keep_each_others_writes() {
     in_runtime(|f| async move {
         let other = f.open_again();
