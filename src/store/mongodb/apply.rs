@@ -46,7 +46,12 @@ impl MongoStore {
         let mut asks: Vec<bool> = writes.0.iter().map(tells).collect();
         // Of the mark too, where anything is asked.
         asks.push(asks.contains(&true));
-        let matched = self.run(&commands, &asks).await?;
+        let matched = match self.run(&commands, &asks).await {
+            Err(_refused) if writes.0.iter().any(|write| write.what.adds()) && self.heal_lists(user_id).await? => {
+                self.run(&commands, &asks).await?
+            }
+            ran => ran?,
+        };
         self.heads.applied(user_id, pending.unit);
         self.forget_parts(&pending.parts).await;
         // Else a later unit has all of this staged, or it was applied by somebody else.
@@ -63,6 +68,15 @@ impl MongoStore {
             }
         }
         Ok(())
+    }
+
+    /// Makes lists of what LibreChat left as null where a person's conversations list their messages: to that the server adds nothing. False:
+    /// there was none.
+    async fn heal_lists(&self, user_id: UserId) -> StoreResult<bool> {
+        let wrong = doc! { "user": user_id.to_string(), "$and": [{ "messages": { "$exists": true } }, { "messages": Bson::Null }] };
+        let right = doc! { "$set": { "messages": [] } };
+        let healed = self.collection(Place::Conversations).update_many(wrong, right).await.map_err(fault::unavailable)?;
+        Ok(healed.modified_count > 0)
     }
 
     /// The staged writes, with those that are kept in parts; `None` when a part is gone.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::MongoStore;
 use super::fault;
-use super::fields::{Fields, date};
+use super::fields::{Fields, date, document_of};
 use super::names::Place;
 use super::shapes;
 use super::state::Draft;
@@ -39,7 +39,7 @@ impl MongoStore {
         let mut found = Vec::new();
         let mut rows = collection.find(filter).sort(sort).limit(asked).await.map_err(fault::unavailable)?;
         while found.len() < most && rows.advance().await.map_err(fault::unavailable)? {
-            let row = shapes::message_from(collection.name(), &rows.deserialize_current().map_err(fault::unavailable)?)?;
+            let row = shapes::message_from(collection.name(), &document_of(rows.current())?)?;
             // Not the server's own search: its patterns end at a NUL and know other cases than ours.
             if wanted.as_ref().is_none_or(|wanted| row.0.text.to_ascii_lowercase().contains(wanted)) {
                 found.push(row);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mongodb::bson::{Bson, DateTime, Document, oid::ObjectId};
+use mongodb::bson::{Bson, DateTime, Document, RawDocument, oid::ObjectId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -179,6 +179,11 @@ impl<'a> Fields<'a> {
 pub(super) fn damaged(collection: &str, reason: impl std::fmt::Display) -> StoreError {
     let reason = format!("{reason}; mend or delete that document with mongosh, or restore a copy");
     StoreError::Corrupt { place: PathBuf::from(format!("MongoDB collection {collection}")), extent: Extent::Part, reason }
+}
+
+/// A document of the server's bytes: value by value, as the driver would read it, takes several times as long.
+pub(super) fn document_of(bytes: &RawDocument) -> StoreResult<Document> {
+    Document::try_from(bytes).map_err(|error| StoreError::unavailable("MongoDB sent what is no document", error))
 }
 
 /// A moment as the server keeps it.

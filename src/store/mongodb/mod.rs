@@ -87,7 +87,7 @@ use self::clocks::Ahead;
 use self::graph::Shelf;
 use self::head::Heads;
 use self::names::{Names, Place};
-use self::open::Host;
+use self::open::{Home, Host};
 use self::presence::Presence;
 use self::queues::Queues;
 use self::soon::Soon;
@@ -117,8 +117,9 @@ pub(super) struct MongoStore {
     presence: Arc<Presence>,
     /// While this lives this process says that it has the database open.
     beats: Mutex<Option<DropGuard>>,
-    /// Where the driver's tasks run; set when everything else stands.
+    /// What keeps the driver's tasks running; set when everything else stands, as is the next.
     host: Option<Host>,
+    home: Option<Home>,
 }
 
 impl MongoStore {
@@ -141,6 +142,7 @@ impl MongoStore {
             presence,
             beats: Mutex::default(),
             host: None,
+            home: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Opening: connect, see whose database it is, make the indexes, take over what LibreChat and earlier plans left there.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use mongodb::bson::doc;
@@ -31,6 +31,13 @@ pub(super) struct Host {
     ours: Option<Runtime>,
     /// Ended before the runtime is.
     client: Option<Client>,
+}
+
+/// Where a store's own tasks run, and what they work with.
+#[derive(Debug)]
+pub(super) struct Home {
+    runtime: Handle,
+    store: Weak<MongoStore>,
 }
 
 /// How long the driver is given to end what it runs.
@@ -78,7 +85,7 @@ impl MongoStore {
     /// way; [`StoreError::Unavailable`] when the server does not answer within the configured seconds.
     pub(in crate::store) fn open(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<Arc<Self>> {
         let storage = storage.clone();
-        let (mut host, mut store) = Host::run(async move {
+        let (mut host, (mut store, runtime)) = Host::run(async move {
             let Connection { client, database, writes_across } = connect::connect(&storage.mongodb).await?;
             let names = Names::new(&storage.mongodb);
             identify(&database, &names, &clock, &storage).await?;
@@ -95,19 +102,20 @@ impl MongoStore {
             *store.beats.lock().unwrap_or_else(PoisonError::into_inner) = Some(beats);
             store.compare_clocks().await?;
             store.take_over().await?;
-            Ok(store)
+            Ok((store, Handle::current()))
         })?;
         host.client = Some(store.client.clone());
         store.host = Some(host);
-        let store = Arc::new(store);
-        store.soon.belong_to(&store);
-        Ok(store)
+        Ok(Arc::new_cyclic(|itself| {
+            store.home = Some(Home { runtime, store: Weak::clone(itself) });
+            store
+        }))
     }
 
-    /// Where this store's own tasks run: they outlive whoever began them.
-    pub(super) fn runtime(&self) -> Handle {
-        let ours = self.host.as_ref().and_then(|host| host.ours.as_ref());
-        ours.map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    /// Where this store's own tasks run, which outlive whoever begins them, and what they work with. None: the store is about to end.
+    pub(super) fn home(&self) -> Option<(&Handle, Arc<Self>)> {
+        let home = self.home.as_ref()?;
+        Some((&home.runtime, home.store.upgrade()?))
     }
 }
 

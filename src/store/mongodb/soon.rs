@@ -5,7 +5,7 @@
 //! collection (or one, from 8.0 on) for however many people. A process that dies meanwhile leaves them staged, as ever.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -50,7 +50,6 @@ pub(super) struct Soon {
     hurry: Notify,
     /// The round that is over.
     over: watch::Sender<u64>,
-    store: OnceLock<Weak<MongoStore>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,11 +71,6 @@ struct Round {
 }
 
 impl Soon {
-    /// Tells whose rows these are.
-    pub(super) fn belong_to(&self, store: &Arc<MongoStore>) {
-        let _again = self.store.set(Arc::downgrade(store));
-    }
-
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,14 +87,13 @@ impl Soon {
         }
     }
 
-    /// Rows of one more person wait. What is returned sees to all that do, unless somebody does.
-    fn add(&self, head: &Arc<Head>, begun: Instant) -> Option<Arc<MongoStore>> {
-        let store = self.store.get()?.upgrade()?;
+    /// Rows of one more person wait. False: nobody sees to those that do yet.
+    fn add(&self, head: &Arc<Head>, begun: Instant) -> bool {
         let mut waiting = self.waiting();
         if waiting.heads.get(&head.user_id).is_none_or(|waits| waits.0.version < head.version) {
             waiting.heads.insert(head.user_id, (Arc::clone(head), begun));
         }
-        (!std::mem::replace(&mut waiting.is_seen_to, true)).then_some(store)
+        std::mem::replace(&mut waiting.is_seen_to, true)
     }
 
     /// Begins a round with some of those that wait, of whom no unit is being made. None: nobody waits.
@@ -137,8 +130,9 @@ impl Soon {
 impl MongoStore {
     /// Applies what a head has staged, with what others' have.
     pub(super) fn apply_soon(&self, head: &Arc<Head>, begun: Instant) {
-        if let Some(store) = self.soon.add(head, begun) {
-            drop(self.runtime().spawn(async move { store.see_to_those_that_wait().await }));
+        let Some((runtime, store)) = self.home() else { return };
+        if !self.soon.add(head, begun) {
+            drop(runtime.spawn(async move { store.see_to_those_that_wait().await }));
         }
     }
 

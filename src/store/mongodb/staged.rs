@@ -4,10 +4,12 @@
 //! process that was paused between its commit and this, finds a higher one there and changes nothing. So writes can be repeated
 //! by whoever finds them staged, in whatever order that happens.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
-use mongodb::bson::{Binary, Bson, Document, doc, spec::BinarySubtype};
-use serde::{Deserialize, Serialize};
+use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc, spec::BinarySubtype};
+use serde::ser::Error as _;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::names::{Names, Place};
 use crate::store::{StoreError, StoreResult};
@@ -34,6 +36,7 @@ pub(super) struct Write {
     /// Where.
     pub(super) place: Place,
     /// Which document: fields and the values that they have.
+    #[serde(serialize_with = "as_bytes")]
     pub(super) key: Document,
     /// What.
     pub(super) what: What,
@@ -45,19 +48,22 @@ pub(super) enum What {
     /// Sets fields, of a document that is made where it is missing.
     Put {
         /// Fields that have these values then.
+        #[serde(serialize_with = "as_bytes")]
         set: Document,
         /// Fields that only a document made by this gets.
+        #[serde(serialize_with = "as_bytes")]
         insert: Document,
         /// Lists that hold these values then as well, whatever others added to them.
-        #[serde(default)]
+        #[serde(default, serialize_with = "as_bytes")]
         add: Document,
     },
     /// Sets fields of a document, if it is there: what somebody else deleted meanwhile stays deleted.
     Change {
         /// Fields that have these values then.
+        #[serde(serialize_with = "as_bytes")]
         set: Document,
         /// Lists that hold these values then as well.
-        #[serde(default)]
+        #[serde(default, serialize_with = "as_bytes")]
         add: Document,
     },
     /// Deletes the document.
@@ -127,7 +133,7 @@ impl Writes {
             if let Some(earlier) = self.0.iter_mut().rev().find(same)
                 && let Some(merged) = earlier.what.followed_by(&write.what)
             {
-                Arc::make_mut(earlier).what = merged;
+                *earlier = Arc::new(Write { place: write.place, key: earlier.key.clone(), what: merged });
                 return;
             }
         }
@@ -200,17 +206,18 @@ impl What {
 
     /// A put in which no field is both set and given at the beginning: the server refuses that.
     pub(super) fn put(set: Document, mut insert: Document) -> Self {
-        let parts = |path: &str| path.split('.').map(str::to_owned).collect::<Vec<_>>();
-        let set_paths: Vec<Vec<String>> = set.keys().map(|key| parts(key)).collect();
-        let meets = |key: &str| {
-            let path = parts(key);
-            set_paths.iter().any(|other| other.starts_with(&path) || path.starts_with(other))
-        };
+        let holds = |path: &str, other: &str| path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let meets = |path: &str| set.keys().any(|other| holds(path, other) || holds(other, path));
         let twice: Vec<String> = insert.keys().filter(|key| meets(key)).cloned().collect();
         for key in twice {
             insert.remove(&key);
         }
         Self::Put { set, insert, add: Document::new() }
+    }
+
+    /// Whether it adds to lists.
+    pub(super) fn adds(&self) -> bool {
+        matches!(self, Self::Put { add, .. } | Self::Change { add, .. } if !add.is_empty())
     }
 
     /// The same with values for lists.
@@ -288,6 +295,7 @@ pub(super) enum Change {
 /// A command as one statement of an `update` command.
 #[derive(Serialize)]
 pub(super) struct Statement<'a> {
+    #[serde(serialize_with = "as_bytes")]
     q: &'a Document,
     u: How<'a>,
     upsert: bool,
@@ -297,7 +305,7 @@ pub(super) struct Statement<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum How<'a> {
-    Update(&'a Document),
+    Update(#[serde(serialize_with = "as_bytes")] &'a Document),
     Stages(&'a [Document]),
 }
 
@@ -357,6 +365,11 @@ impl Write {
         };
         Command { collection: names.of(self.place), filter, change }
     }
+}
+
+/// A document as the bytes that it is: value by value takes several times as long.
+fn as_bytes<S: Serializer>(document: &impl Borrow<Document>, serializer: S) -> Result<S::Ok, S::Error> {
+    RawDocumentBuf::try_from(document.borrow()).map_err(S::Error::custom)?.serialize(serializer)
 }
 
 /// Bytes as a value.

@@ -9,13 +9,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::TryStreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
 use super::MongoStore;
 use super::fault;
-use super::fields::{Fields, moment};
+use super::fields::{Fields, document_of, moment};
 use super::names::Place;
 use super::shapes;
 use super::staged::{What, Write};
@@ -76,7 +75,8 @@ impl MongoStore {
         let collection = self.collection(Place::Messages);
         let mut found = collection.find(asked).projection(wanted).limit(ROWS).await.map_err(fault::unavailable)?;
         let mut end = End::default();
-        while let Some(document) = found.try_next().await.map_err(fault::unavailable)? {
+        while found.advance().await.map_err(fault::unavailable)? {
+            let document = document_of(found.current())?;
             let fields = Fields::new(collection.name(), &document);
             if fields.find_number("slot")?.is_none() {
                 end.rows.extend(Row::read(&document, self.now()));

@@ -13,7 +13,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::MongoStore;
 use super::fault::{self, Wrote};
-use super::fields::{Fields, object_id, to_bson};
+use super::fields::{Fields, document_of, object_id, to_bson};
 use super::head::{Head, Pending};
 use super::names::Place;
 use super::news;
@@ -257,9 +257,10 @@ impl MongoStore {
 
     /// Reads the one head that has these values, if it is somebody's.
     pub(super) async fn load_where(&self, filter: Document) -> StoreResult<Option<Head>> {
-        let collection = self.collection(Place::Heads);
+        let collection = self.db.collection::<RawDocumentBuf>(&self.names.of(Place::Heads));
         let found = collection.find_one(filter).await.map_err(fault::unavailable)?;
-        let head = found.map(|document| Head::from_document(collection.name(), &document)).transpose()?;
+        let read = |bytes: RawDocumentBuf| Head::from_document(collection.name(), &document_of(&bytes)?);
+        let head = found.map(read).transpose()?;
         Ok(head.filter(|head| head.state.erased_at.is_none()))
     }
 

@@ -47,8 +47,6 @@ impl MongoStore {
     /// # Errors
     /// [`crate::store::StoreError::Unavailable`]; what was done stays, and the next start goes on.
     pub(super) async fn take_over(&self) -> StoreResult<()> {
-        // LibreChat may write another at any time.
-        self.heal_lists().await?;
         let meta = self.collection(Place::Meta);
         let wanted = doc! { "_id": DONE };
         if meta.find_one(wanted.clone()).await.map_err(fault::unavailable)?.is_some() {
@@ -69,15 +67,6 @@ impl MongoStore {
             "documents": number(report.documents),
         };
         meta.update_one(wanted, doc! { "$set": found }).upsert(true).await.map_err(fault::unavailable)?;
-        Ok(())
-    }
-
-    /// Makes a list of what LibreChat left as null where a conversation's messages are listed: nothing can be added to that, and so nothing of the
-    /// person would be written any more.
-    async fn heal_lists(&self) -> StoreResult<()> {
-        let wrong = doc! { "$and": [{ "messages": { "$exists": true } }, { "messages": Bson::Null }] };
-        let right = doc! { "$set": { "messages": [] } };
-        self.collection(Place::Conversations).update_many(wrong, right).await.map_err(fault::unavailable)?;
         Ok(())
     }
 

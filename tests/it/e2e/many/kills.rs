@@ -1,7 +1,8 @@
 //! Three programs, any number of people: each program is killed, one stands still for longer than its leases hold, and the database
 //! is killed twice. What was acknowledged is answered, in order and once.
 //!
-//! `SCRUBJAY_TEST_NUMBERS` says how many people; 300 are more than the test server bears on two processors.
+//! `SCRUBJAY_TEST_NUMBERS` says how many people. 300 are more than the test server bears on two processors: give the tests its sister
+//! program, `SCRUBJAY_TEST_SECANTUSD=…/secantusd-rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,5 +1,6 @@
 //! A Python environment below `target/` with the server and the libraries that look at what we wrote.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -45,7 +46,16 @@ pub(crate) fn python() -> PathBuf {
     home().join("bin/python")
 }
 
-/// The server's script, for [`python`]: by itself it would look for that where it was installed, and a checkout may be moved.
-pub(super) fn secantusd() -> PathBuf {
-    home().join("bin/secantusd-py")
+/// Another program of the same server, for those who have one: `secantusd-rs` of the crate `secantus-mdb` bears many times as much.
+const PROGRAM: &str = "SCRUBJAY_TEST_SECANTUSD";
+
+/// The server's program, with its first arguments.
+#[expect(clippy::disallowed_methods, reason = "a test's own knob, not a setting of the program")]
+pub(super) fn secantusd() -> Vec<OsString> {
+    if let Some(program) = std::env::var_os(PROGRAM).filter(|program| !program.is_empty()) {
+        // Else each of its stores takes 128 MB from the beginning.
+        return vec![program, "--log-file-max".into(), "16MB".into()];
+    }
+    // The script is named to Python: by itself it would look for that where it was installed, and a checkout may be moved.
+    vec![python().into(), home().join("bin/secantusd-py").into(), "--enable-test-commands".into()]
 }

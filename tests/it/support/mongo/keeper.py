@@ -1,6 +1,6 @@
 """Runs a SecantusDB for test processes of a checkout, as many as share a HOME.
 
-    python keeper.py HOME SECANTUSD
+    python keeper.py HOME SECANTUSD [ARGUMENT …]
 
 It writes HOME/server.json when the server answers. It ends when for a while no test process has held HOME/users.lock, and in any
 case after three hours; then the server and its data are gone.
@@ -42,8 +42,8 @@ def start(home, secantusd):
     for _attempt in range(3):
         port = free_port()
         log = open(os.path.join(home, "server.log"), "wb")
-        command = [sys.executable, secantusd, "--host", "127.0.0.1", "--port", str(port), "--storage-path", data, "--cache-size", "256M"]
-        command += ["--log-level", "WARNING", "--enable-test-commands"]
+        command = [*secantusd, "--host", "127.0.0.1", "--port", str(port), "--storage-path", data]
+        command += ["--cache-size", "256M", "--log-level", "WARNING"]
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
         begun = time.monotonic()
         while server.poll() is None and time.monotonic() - begun < START_SECONDS:
@@ -73,7 +73,7 @@ def sweep(home):
 
 
 def main():
-    home, secantusd = sys.argv[1:]
+    home, *secantusd = sys.argv[1:]
     sweep(home)
     server, port, data = start(home, secantusd)
     notice = os.path.join(home, "server.json")

@@ -60,7 +60,7 @@ fn start(python: &Path, home: &Path) -> u16 {
     let _ = std::fs::remove_file(home.join("server.json"));
     let log = File::create(home.join("keeper.log")).unwrap();
     let mut keeper = Command::new(python);
-    keeper.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/mongo/keeper.py")).arg(home).arg(secantusd());
+    keeper.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/mongo/keeper.py")).arg(home).args(secantusd());
     keeper.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
     let mut keeper = keeper.spawn().unwrap();
     let begun = Instant::now();
@@ -150,9 +150,9 @@ impl Server {
     /// Starts it again on the same port with the same data.
     pub(crate) fn run(&mut self) {
         let data = self.folder.path().join("data");
-        let mut command = Command::new(python());
-        command.arg(secantusd());
-        command.args(["--host", "127.0.0.1", "--cache-size", "128M", "--log-level", "WARNING", "--enable-test-commands", "--port"]);
+        let program = secantusd();
+        let mut command = Command::new(&program[0]);
+        command.args(&program[1..]).args(["--host", "127.0.0.1", "--cache-size", "128M", "--log-level", "WARNING", "--port"]);
         command.arg(self.port.to_string()).arg("--storage-path").arg(data);
         for (wanted, flag) in [(self.kind.standalone, "--standalone"), (self.kind.auth, "--auth"), (self.kind.durable, "--sync-on-commit")]
         {
