@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mongodb::Namespace;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, doc, rawdoc};
 use mongodb::error::ErrorKind;
 use mongodb::options::{DeleteManyModel, DeleteOneModel, UpdateManyModel, UpdateOneModel, WriteModel};
 use uuid::Uuid;
 
 use super::MongoStore;
 use super::fault::{self, DUPLICATE};
-use super::fields::{Fields, object_id};
+use super::fields::{Fields, document_of, object_id};
 use super::head::Pending;
 use super::names::{Names, Place};
 use super::rows::{Row, Updated};
-use super::staged::{Change, Command, VERSION, What, Write, Writes};
+use super::staged::{Change, Command, Staged, VERSION, What, Write, Writes};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::{StoreError, StoreResult};
 
@@ -40,9 +40,10 @@ impl MongoStore {
             self.heads.forget(user_id);
             return Ok(());
         };
-        let mut commands: Vec<Command> = writes.0.iter().map(|write| write.command(&self.names, version)).collect();
+        let commands: StoreResult<Vec<Command>> = writes.0.iter().map(|write| write.command(&self.names, version)).collect();
+        let mut commands = commands?;
         commands.push(mark(&self.names, user_id, version, pending.unit));
-        let tells = |write: &Arc<Write>| matches!(write.what, What::Claim | What::Credit { .. }) || conversation_of(write).is_some();
+        let tells = |write: &Arc<Staged>| matches!(write.what, What::Claim | What::Credit { .. }) || conversation_of(write).is_some();
         let mut asks: Vec<bool> = writes.0.iter().map(tells).collect();
         // Of the mark too, where anything is asked.
         asks.push(asks.contains(&true));
@@ -103,7 +104,8 @@ impl MongoStore {
     /// In one command, for servers from 8.0 on.
     pub(super) async fn run_across(&self, commands: &[Command], asks: &[bool]) -> StoreResult<Vec<bool>> {
         let asks = asks.contains(&true);
-        let mut models: Vec<WriteModel> = commands.iter().map(|command| self.model(command)).collect();
+        let models: StoreResult<Vec<WriteModel>> = commands.iter().map(|command| self.model(command)).collect();
+        let mut models = models?;
         let mut matched = vec![false; commands.len()];
         let mut done = 0;
         while !models.is_empty() {
@@ -136,7 +138,7 @@ impl MongoStore {
     /// A write met a document that has what may be there once. That is a later write of the same document, to which it gives way;
     /// or else, in LibreChat's collections, a document of somebody else, and then the host is told.
     async fn tell_of_stranger(&self, command: &Command) -> StoreResult<()> {
-        let mut key = command.filter.clone();
+        let mut key = document_of(&command.filter)?;
         key.remove(VERSION);
         let collection = self.db.collection::<Document>(&command.collection);
         let found = collection.find_one(key).projection(doc! { "_id": 1 }).await.map_err(fault::unavailable)?;
@@ -149,18 +151,23 @@ impl MongoStore {
         Ok(())
     }
 
-    fn model(&self, command: &Command) -> WriteModel {
-        let Command { collection, filter, change } = command.clone();
-        let namespace = Namespace { db: self.db.name().to_owned(), coll: collection };
-        match change {
+    fn model(&self, command: &Command) -> StoreResult<WriteModel> {
+        let namespace = Namespace { db: self.db.name().to_owned(), coll: command.collection.clone() };
+        let filter = document_of(&command.filter)?;
+        Ok(match &command.change {
             Change::Update { update, upsert } => {
-                UpdateOneModel::builder().namespace(namespace).filter(filter).update(update).upsert(upsert).build().into()
+                let update = document_of(update)?;
+                UpdateOneModel::builder().namespace(namespace).filter(filter).update(update).upsert(*upsert).build().into()
             }
-            Change::Compute { stages } => UpdateOneModel::builder().namespace(namespace).filter(filter).update(stages).build().into(),
-            Change::UpdateMany { update } => UpdateManyModel::builder().namespace(namespace).filter(filter).update(update).build().into(),
+            Change::Compute { stages } => {
+                UpdateOneModel::builder().namespace(namespace).filter(filter).update(stages.clone()).build().into()
+            }
+            Change::UpdateMany { update } => {
+                UpdateManyModel::builder().namespace(namespace).filter(filter).update(document_of(update)?).build().into()
+            }
             Change::Delete { many: false } => DeleteOneModel::builder().namespace(namespace).filter(filter).build().into(),
             Change::Delete { many: true } => DeleteManyModel::builder().namespace(namespace).filter(filter).build().into(),
-        }
+        })
     }
 
     /// For servers before 8.0, which take the writes of one collection at a time.
@@ -188,11 +195,11 @@ impl MongoStore {
             let mut row = Row::default();
             let mut taken = 0;
             for command in &left {
-                let Some(statement) = command.statement() else {
+                let Some(statement) = command.statement()? else {
                     let reason = "a deletion stands among updates that are made together".to_owned();
                     return Err(StoreError::Unavailable { reason, source: None });
                 };
-                row.push(&statement)?;
+                row.push(&statement);
                 taken += 1;
                 if row.is_full() {
                     break;
@@ -219,13 +226,15 @@ impl MongoStore {
     async fn run_one(&self, command: Option<&Command>) -> StoreResult<bool> {
         let Some(command) = command else { return Ok(false) };
         let collection = self.db.collection::<Document>(&command.collection);
-        let filter = command.filter.clone();
+        let filter = document_of(&command.filter)?;
         let outcome = match &command.change {
             Change::Update { update, upsert } => {
-                collection.update_one(filter, update.clone()).upsert(*upsert).await.map(|result| result.matched_count > 0)
+                collection.update_one(filter, document_of(update)?).upsert(*upsert).await.map(|result| result.matched_count > 0)
             }
             Change::Compute { stages } => collection.update_one(filter, stages.clone()).await.map(|result| result.matched_count > 0),
-            Change::UpdateMany { update } => collection.update_many(filter, update.clone()).await.map(|result| result.matched_count > 0),
+            Change::UpdateMany { update } => {
+                collection.update_many(filter, document_of(update)?).await.map(|result| result.matched_count > 0)
+            }
             Change::Delete { many: false } => collection.delete_one(filter).await.map(|result| result.deleted_count > 0),
             Change::Delete { many: true } => collection.delete_many(filter).await.map(|result| result.deleted_count > 0),
         };
@@ -258,8 +267,8 @@ fn groups(commands: &[Command], asks: &[bool]) -> Vec<Vec<usize>> {
 
 /// The last command of what a head has staged: all others are done.
 pub(super) fn mark(names: &Names, user_id: UserId, version: i64, unit: Uuid) -> Command {
-    let filter = doc! { "_id": object_id(user_id), "version": version, "unit": unit.to_string() };
-    let update = doc! { "$unset": { "pending": "", "parts": "", "stagedSince": "" } };
+    let filter = rawdoc! { "_id": object_id(user_id), "version": version, "unit": unit.to_string() };
+    let update = rawdoc! { "$unset": { "pending": "", "parts": "", "stagedSince": "" } };
     Command { collection: names.of(Place::Heads), filter, change: Change::Update { update, upsert: false } }
 }
 
@@ -305,8 +314,8 @@ mod tests {
     use super::*;
 
     fn update(collection: &str) -> Command {
-        let change = Change::Update { update: doc! { "$set": { "a": 1 } }, upsert: true };
-        Command { collection: collection.to_owned(), filter: doc! {}, change }
+        let change = Change::Update { update: rawdoc! { "$set": { "a": 1 } }, upsert: true };
+        Command { collection: collection.to_owned(), filter: rawdoc! {}, change }
     }
 
     #[test]

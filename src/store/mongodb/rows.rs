@@ -1,12 +1,10 @@
 //! Many writes to one collection in one command.
 
-use mongodb::bson::{Bson, RawArrayBuf, rawdoc, serialize_to_raw_document_buf};
-use serde::Serialize;
+use mongodb::bson::{Bson, RawArrayBuf, RawDocument, rawdoc};
 
 use super::MongoStore;
 use super::fault::{self, DUPLICATE};
 use super::fields::Fields;
-use super::staged::unwritable;
 use crate::store::{StoreError, StoreResult};
 
 /// Statements of one command at most, and of how many bytes about: the server takes 48 MB.
@@ -32,12 +30,10 @@ pub(super) enum Updated {
 
 impl Row {
     /// Adds a statement, as the server's `update` command says it.
-    pub(super) fn push(&mut self, statement: &impl Serialize) -> StoreResult<()> {
-        let statement = serialize_to_raw_document_buf(statement).map_err(unwritable)?;
+    pub(super) fn push(&mut self, statement: &RawDocument) {
         self.bytes += statement.as_bytes().len();
         self.count += 1;
         self.statements.push(statement);
-        Ok(())
     }
 
     pub(super) const fn is_full(&self) -> bool {

@@ -19,7 +19,7 @@ use super::fields::{Fields, object_id};
 use super::head::Head;
 use super::names::Place;
 use super::queues::Queues;
-use super::staged::{Command, What, Write};
+use super::staged::{Command, Staged, What};
 use crate::domain::ids::{ConversationId, UserId};
 use crate::store::StoreResult;
 
@@ -194,12 +194,12 @@ impl MongoStore {
         if heads.is_empty() {
             return Ok(());
         }
-        let mut writes: Vec<(UserId, &Write)> = Vec::new();
+        let mut writes: Vec<(UserId, &Staged)> = Vec::new();
         let (mut commands, mut asks) = (Vec::new(), Vec::new());
         for head in heads {
             for write in &head.pending.writes.0 {
-                writes.push((head.user_id, write.as_ref()));
-                commands.push(write.command(&self.names, head.version));
+                writes.push((head.user_id, write));
+                commands.push(write.command(&self.names, head.version)?);
                 asks.push(write.what == What::Claim || conversation_of(write).is_some());
             }
         }

@@ -5,9 +5,11 @@
 //! by whoever finds them staged, in whatever order that happens.
 
 use std::borrow::Borrow;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
-use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, doc, spec::BinarySubtype};
+use mongodb::bson::raw::{CStr, RawArrayBuf};
+use mongodb::bson::{Binary, Bson, Document, RawDocumentBuf, cstr, doc, rawdoc, spec::BinarySubtype};
 use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -16,6 +18,7 @@ use crate::store::{StoreError, StoreResult};
 
 /// The field of a written document that holds the version of the head that wrote it last.
 pub(super) const VERSION: &str = "unitVersion";
+const VERSION_KEY: &CStr = cstr!("unitVersion");
 
 /// LibreChat's own mark of what its search has seen as it is.
 pub(super) const SEARCHED: &str = "_meiliIndex";
@@ -89,8 +92,43 @@ pub(super) enum What {
 }
 
 /// Writes, in order.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Writes(pub(super) Vec<Arc<Write>>);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Writes(pub(super) Vec<Arc<Staged>>);
+
+/// A write as heads hold it, one after the other until it is applied: its bytes are made once.
+#[derive(Debug)]
+pub(super) struct Staged {
+    write: Write,
+    bytes: OnceLock<RawDocumentBuf>,
+}
+
+impl Staged {
+    fn new(write: Write) -> Arc<Self> {
+        Arc::new(Self { write, bytes: OnceLock::new() })
+    }
+
+    fn bytes(&self) -> StoreResult<&RawDocumentBuf> {
+        if let Some(bytes) = self.bytes.get() {
+            return Ok(bytes);
+        }
+        let bytes = mongodb::bson::serialize_to_raw_document_buf(&self.write).map_err(unwritable)?;
+        Ok(self.bytes.get_or_init(|| bytes))
+    }
+}
+
+impl Deref for Staged {
+    type Target = Write;
+
+    fn deref(&self) -> &Write {
+        &self.write
+    }
+}
+
+impl PartialEq for Staged {
+    fn eq(&self, other: &Self) -> bool {
+        self.write == other.write
+    }
+}
 
 impl Writes {
     pub(super) const fn is_empty(&self) -> bool {
@@ -123,17 +161,17 @@ impl Writes {
 
     /// Adds a write, into an earlier one of the same document where that gives the same.
     pub(super) fn add(&mut self, write: Write) {
-        self.add_shared(Arc::new(write));
+        self.add_shared(Staged::new(write));
     }
 
-    fn add_shared(&mut self, write: Arc<Write>) {
+    fn add_shared(&mut self, write: Arc<Staged>) {
         if self.0.len() < MERGED {
             let same =
-                |earlier: &&mut Arc<Write>| earlier.place == write.place && (earlier.what == What::DeleteAll || earlier.key == write.key);
+                |earlier: &&mut Arc<Staged>| earlier.place == write.place && (earlier.what == What::DeleteAll || earlier.key == write.key);
             if let Some(earlier) = self.0.iter_mut().rev().find(same)
                 && let Some(merged) = earlier.what.followed_by(&write.what)
             {
-                *earlier = Arc::new(Write { place: write.place, key: earlier.key.clone(), what: merged });
+                *earlier = Staged::new(Write { place: write.place, key: earlier.key.clone(), what: merged });
                 return;
             }
         }
@@ -142,12 +180,17 @@ impl Writes {
 
     /// As stored in a head: one opaque value, since field names in here may be paths.
     pub(super) fn to_bytes(&self) -> StoreResult<Vec<u8>> {
-        mongodb::bson::serialize_to_vec(&Holding { writes: self }).map_err(unwritable)
+        let mut writes = RawArrayBuf::new();
+        for staged in &self.0 {
+            writes.push(staged.bytes()?);
+        }
+        Ok(rawdoc! { "writes": writes }.into_bytes())
     }
 
     /// Reads [`Self::to_bytes`].
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, mongodb::bson::error::Error> {
-        Ok(mongodb::bson::deserialize_from_slice::<Held>(bytes)?.writes)
+        let held: Held = mongodb::bson::deserialize_from_slice(bytes)?;
+        Ok(Self(held.writes.into_iter().map(Staged::new).collect()))
     }
 
     /// The writes as parts that fit a document each.
@@ -172,16 +215,10 @@ impl Writes {
     }
 }
 
-/// Writes as a document.
-#[derive(Serialize)]
-struct Holding<'a> {
-    writes: &'a Writes,
-}
-
-/// The same, read.
+/// Writes as a head holds them.
 #[derive(Deserialize)]
 struct Held {
-    writes: Writes,
+    writes: Vec<Write>,
 }
 
 impl What {
@@ -254,22 +291,26 @@ fn listed(earlier: &Document, later: &Document) -> Document {
 }
 
 /// An update that sets fields, and adds values to lists that do not have them.
-fn setting(set: &Document, version: i64, add: &Document) -> Document {
-    let mut set = set.clone();
-    set.insert(VERSION, version);
-    let mut update = doc! { "$set": set };
+fn setting(set: &Document, version: i64, add: &Document) -> StoreResult<RawDocumentBuf> {
+    let mut set = raw(set)?;
+    set.append(VERSION_KEY, version);
+    let mut update = rawdoc! { "$set": set };
     if !add.is_empty() {
         let each: Document = add.iter().map(|(name, values)| (name.clone(), doc! { "$each": values.clone() }.into())).collect();
-        update.insert("$addToSet", each);
+        update.append(cstr!("$addToSet"), raw(&each)?);
     }
-    update
+    Ok(update)
+}
+
+fn raw(document: &Document) -> StoreResult<RawDocumentBuf> {
+    RawDocumentBuf::try_from(document).map_err(unwritable)
 }
 
 /// A write as the server's commands say it: the filter, and what is done to what it finds.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Command {
     pub(super) collection: String,
-    pub(super) filter: Document,
+    pub(super) filter: RawDocumentBuf,
     pub(super) change: Change,
 }
 
@@ -277,7 +318,7 @@ pub(super) struct Command {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
     Update {
-        update: Document,
+        update: RawDocumentBuf,
         upsert: bool,
     },
     /// Stages that compute.
@@ -285,66 +326,64 @@ pub(super) enum Change {
         stages: Vec<Document>,
     },
     UpdateMany {
-        update: Document,
+        update: RawDocumentBuf,
     },
     Delete {
         many: bool,
     },
 }
 
-/// A command as one statement of an `update` command.
-#[derive(Serialize)]
-pub(super) struct Statement<'a> {
-    #[serde(serialize_with = "as_bytes")]
-    q: &'a Document,
-    u: How<'a>,
-    upsert: bool,
-    multi: bool,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum How<'a> {
-    Update(#[serde(serialize_with = "as_bytes")] &'a Document),
-    Stages(&'a [Document]),
-}
-
 impl Command {
     /// What an `update` command says of it; `None` for a deletion.
-    pub(super) const fn statement(&self) -> Option<Statement<'_>> {
-        let (u, upsert, multi) = match &self.change {
-            Change::Update { update, upsert } => (How::Update(update), *upsert, false),
-            Change::Compute { stages } => (How::Stages(stages.as_slice()), false, false),
-            Change::UpdateMany { update } => (How::Update(update), false, true),
-            Change::Delete { .. } => return None,
+    pub(super) fn statement(&self) -> StoreResult<Option<RawDocumentBuf>> {
+        let mut statement = RawDocumentBuf::new();
+        statement.append(cstr!("q"), &self.filter);
+        let (upsert, multi) = match &self.change {
+            Change::Update { update, upsert } => {
+                statement.append(cstr!("u"), update);
+                (*upsert, false)
+            }
+            Change::Compute { stages } => {
+                let mut all = RawArrayBuf::new();
+                for stage in stages {
+                    all.push(raw(stage)?);
+                }
+                statement.append(cstr!("u"), all);
+                (false, false)
+            }
+            Change::UpdateMany { update } => {
+                statement.append(cstr!("u"), update);
+                (false, true)
+            }
+            Change::Delete { .. } => return Ok(None),
         };
-        Some(Statement { q: &self.filter, u, upsert, multi })
+        statement.append(cstr!("upsert"), upsert);
+        statement.append(cstr!("multi"), multi);
+        Ok(Some(statement))
     }
 }
 
 impl Write {
     /// The write as a command, guarded by the version that it is of.
-    pub(super) fn command(&self, names: &Names, version: i64) -> Command {
-        let mut filter = self.key.clone();
-        let not_later = doc! { "$not": { "$gt": version } };
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: a value cannot be written.
+    pub(super) fn command(&self, names: &Names, version: i64) -> StoreResult<Command> {
+        let mut filter = raw(&self.key)?;
+        // Whoever was applying a handing-over already has left nothing of it to be found, and a claim is the same whoever makes it.
+        if !matches!(self.what, What::Hand { .. } | What::Claim) {
+            filter.append(VERSION_KEY, rawdoc! { "$not": { "$gt": version } });
+        }
         let change = match &self.what {
             What::Put { set, insert, add } => {
-                filter.insert(VERSION, not_later);
-                let mut update = setting(set, version, add);
+                let mut update = setting(set, version, add)?;
                 if !insert.is_empty() {
-                    update.insert("$setOnInsert", insert.clone());
+                    update.append(cstr!("$setOnInsert"), raw(insert)?);
                 }
                 Change::Update { update, upsert: true }
             }
-            What::Change { set, add } => {
-                filter.insert(VERSION, not_later);
-                Change::Update { update: setting(set, version, add), upsert: false }
-            }
-            What::Delete | What::DeleteAll => {
-                filter.insert(VERSION, not_later);
-                Change::Delete { many: self.what == What::DeleteAll }
-            }
-            // Whoever was applying this already has left nothing of it to be found.
+            What::Change { set, add } => Change::Update { update: setting(set, version, add)?, upsert: false },
+            What::Delete | What::DeleteAll => Change::Delete { many: self.what == What::DeleteAll },
             What::Hand { to, grow } => {
                 let mut set = doc! { "user": to, VERSION: version };
                 if matches!(self.place, Place::Conversations | Place::Messages) {
@@ -355,15 +394,12 @@ impl Write {
                 if !grow.is_empty() {
                     update.insert("$inc", grow.clone());
                 }
-                Change::UpdateMany { update }
+                Change::UpdateMany { update: raw(&update)? }
             }
-            What::Claim => Change::Update { update: doc! { "$set": { "claimed": true } }, upsert: false },
-            What::Credit { own, whole } => {
-                filter.insert(VERSION, not_later);
-                Change::Compute { stages: super::credits::stages(*own, *whole, version) }
-            }
+            What::Claim => Change::Update { update: rawdoc! { "$set": { "claimed": true } }, upsert: false },
+            What::Credit { own, whole } => Change::Compute { stages: super::credits::stages(*own, *whole, version) },
         };
-        Command { collection: names.of(self.place), filter, change }
+        Ok(Command { collection: names.of(self.place), filter, change })
     }
 }
 
@@ -385,6 +421,7 @@ pub(super) fn unwritable(error: mongodb::bson::error::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::mongodb::fields::document_of;
 
     fn write(key: i32, what: What) -> Write {
         Write { place: Place::Turns, key: doc! { "_id": key }, what }
@@ -413,7 +450,8 @@ mod tests {
                 writes.add(write(1, earlier.clone()));
                 writes.add(write(1, later.clone()));
                 for write in &writes.0 {
-                    if let Change::Update { update, .. } | Change::UpdateMany { update } = write.command(&names, 3).change {
+                    if let Change::Update { update, .. } | Change::UpdateMany { update } = write.command(&names, 3).unwrap().change {
+                        let update = document_of(&update).unwrap();
                         assert!(!update.contains_key("$unset"), "{update}");
                         let mut paths: Vec<&str> = update
                             .iter()
@@ -439,9 +477,9 @@ mod tests {
         }
         writes.add(write(1, change(doc! { "a": 2 })));
         let [only] = writes.0.as_slice() else { panic!("{writes:?}") };
-        let Change::Update { update, upsert } = only.command(&Names::with_prefix(""), 3).change else { panic!("{only:?}") };
+        let Change::Update { update, upsert } = only.command(&Names::with_prefix(""), 3).unwrap().change else { panic!("{only:?}") };
         let expected = doc! { "$set": { "a": 2, "unitVersion": 3_i64 }, "$addToSet": { "list": { "$each": [1, 2] } } };
-        assert_eq!((update, upsert), (expected, true));
+        assert_eq!((document_of(&update).unwrap(), upsert), (expected, true));
     }
 
     #[test]
@@ -449,7 +487,7 @@ mod tests {
         let mut writes = Writes::default();
         writes.add(write(1, What::Credit { own: 5, whole: 9 }));
         writes.add(write(1, What::Credit { own: 3, whole: 7 }));
-        assert_eq!(writes.0, [Arc::new(write(1, What::Credit { own: 3, whole: 7 }))]);
+        assert_eq!(writes.0, [Staged::new(write(1, What::Credit { own: 3, whole: 7 }))]);
     }
 
     #[test]
@@ -486,22 +524,22 @@ mod tests {
     fn writes_come_back_as_they_were_and_in_parts() {
         let mut writes = Writes::default();
         for key in 0..5 {
-            writes.0.push(Arc::new(write(key, What::put(doc! { "text.of": "x".repeat(PART / 2) }, doc! {}))));
+            writes.0.push(Staged::new(write(key, What::put(doc! { "text.of": "x".repeat(PART / 2) }, doc! {}))));
         }
         assert_eq!(Writes::from_bytes(&writes.to_bytes().unwrap()).unwrap(), writes);
         let parts = writes.in_parts().unwrap();
         assert_eq!(parts.len(), 5);
-        let back: Vec<Arc<Write>> = parts.iter().flat_map(|part| Writes::from_bytes(part).unwrap().0).collect();
+        let back: Vec<Arc<Staged>> = parts.iter().flat_map(|part| Writes::from_bytes(part).unwrap().0).collect();
         assert_eq!(back, writes.0);
     }
 
     #[test]
     fn a_late_write_is_refused_by_what_is_there() {
         let names = Names::with_prefix("p_");
-        let put = write(1, What::put(doc! { "a": 1 }, doc! { "b": 2 })).command(&names, 7);
-        assert_eq!(put.filter, doc! { "_id": 1, "unitVersion": { "$not": { "$gt": 7_i64 } } });
+        let put = write(1, What::put(doc! { "a": 1 }, doc! { "b": 2 })).command(&names, 7).unwrap();
+        assert_eq!(document_of(&put.filter).unwrap(), doc! { "_id": 1, "unitVersion": { "$not": { "$gt": 7_i64 } } });
         let update = doc! { "$set": { "a": 1, "unitVersion": 7_i64 }, "$setOnInsert": { "b": 2 } };
-        assert_eq!(put.change, Change::Update { update, upsert: true });
+        assert_eq!(put.change, Change::Update { update: raw(&update).unwrap(), upsert: true });
         assert_eq!(put.collection, "p_turns");
     }
 }

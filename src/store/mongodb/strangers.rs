@@ -17,7 +17,7 @@ use super::fault;
 use super::fields::{Fields, document_of, moment};
 use super::names::Place;
 use super::shapes;
-use super::staged::{What, Write};
+use super::staged::{Staged, What};
 use super::state::Draft;
 use super::takeover::threads::is_from_person;
 use super::unit::Unit;
@@ -121,7 +121,7 @@ impl Unit<'_> {
         let staged = self.staged().map(|pending| pending.writes.0.as_slice()).unwrap_or_default();
         let is_staged = |place: Place, name: &str, value: &str, how: fn(&What) -> bool| {
             let is_it =
-                |write: &Arc<Write>| write.place == place && how(&write.what) && write.key.get_str(name).is_ok_and(|found| found == value);
+                |write: &Arc<Staged>| write.place == place && how(&write.what) && write.key.get_str(name).is_ok_and(|found| found == value);
             staged.iter().any(is_it)
         };
         let has_place = |id: MessageId| is_staged(Place::Messages, "messageId", &id.to_string(), gives_place);
@@ -181,7 +181,7 @@ impl Draft {
 mod tests {
     use super::*;
     use crate::store::NewPerson;
-    use crate::store::mongodb::staged::Writes;
+    use crate::store::mongodb::staged::{Staged, Writes};
     use crate::store::mongodb::state::{State, Thread};
 
     fn id(number: u128) -> MessageId {
@@ -206,7 +206,7 @@ mod tests {
         (thread.last_sequence, thread.last_id, thread.last_slot, thread.last_entry) = (2, Some(id(2)), 1, 1);
         draft.state.threads.push(thread);
         draft.take_in(conversation, &End { last: Some(at(10)), rows: rows.to_vec() });
-        let place = |write: &Arc<Write>| {
+        let place = |write: &Arc<Staged>| {
             let What::Change { set, .. } = &write.what else { panic!("{write:?}") };
             assert_eq!(
                 (set.get_i64("slot").unwrap(), set.contains_key("parentMessageId")),

@@ -1,11 +1,11 @@
 //! Writing many documents at once, each in place of what has its key, so that repeating it changes nothing.
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 
 use crate::store::mongodb::MongoStore;
 use crate::store::mongodb::names::Place;
 use crate::store::mongodb::rows::{Row, Updated};
-use crate::store::mongodb::staged::VERSION;
+use crate::store::mongodb::staged::{VERSION, unwritable};
 use crate::store::{StoreError, StoreResult};
 
 /// A document that is to be there.
@@ -48,14 +48,15 @@ impl Put {
         Self { place, key, what: What::Whole(document) }
     }
 
-    fn statement(&self) -> Document {
+    fn statement(&self) -> StoreResult<RawDocumentBuf> {
         let change = match &self.what {
             What::Fields(fields, insert) if insert.is_empty() => doc! { "$set": fields.clone() },
             What::Fields(fields, insert) => doc! { "$set": fields.clone(), "$setOnInsert": insert.clone() },
             What::Added(values) => doc! { "$addToSet": values.clone() },
             What::Whole(document) => document.clone(),
         };
-        doc! { "q": self.key.clone(), "u": change, "upsert": !matches!(self.what, What::Added(_)) }
+        let statement = doc! { "q": self.key.clone(), "u": change, "upsert": !matches!(self.what, What::Added(_)) };
+        RawDocumentBuf::try_from(&statement).map_err(unwritable)
     }
 }
 
@@ -74,7 +75,7 @@ impl MongoStore {
         for place in places {
             let mut row = Row::default();
             for put in puts.iter().filter(|put| put.place == place) {
-                row.push(&put.statement())?;
+                row.push(&put.statement()?);
                 if row.is_full() {
                     self.put_row(place, std::mem::take(&mut row)).await?;
                 }
