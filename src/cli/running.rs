@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::gateway::simulator::SimulatorCarrier;
 use crate::lifecycle::Stop;
 use crate::service::health::Health;
-use crate::{http, telemetry};
+use crate::{http, store, telemetry};
 
 /// How often figures are tidied; the exporter asks for it.
 const FIGURES_UPKEEP: Duration = Duration::from_secs(5);
@@ -78,7 +78,11 @@ impl Running {
         }
         let file = ServerFile::new(address, app.simulator.as_deref().map(secret_of));
         let written = match announce {
-            Announce::Yes => Some(file.write(&app.config.storage.path)?),
+            Announce::Yes => {
+                let written = file.write(&app.config.storage.path)?;
+                store::note_backend(&app.config.storage).context("the data folder cannot be written to")?;
+                Some(written)
+            }
             Announce::No => None,
         };
         if announce == Announce::Yes {

@@ -360,7 +360,7 @@ pub const BACKENDS: &[&str] = &[
 #[must_use]
 pub fn exists(settings: &Storage) -> bool {
     match settings.backend {
-        Backend::Sqlite | Backend::Json => sqlite::exists(settings) || json::exists(settings),
+        Backend::Sqlite | Backend::Json => sqlite::exists(settings) || json::exists(settings) || note_of(settings).exists(),
         Backend::MongoDb => true,
     }
 }
@@ -409,23 +409,55 @@ fn open_for(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<Sh
     }
 }
 
-/// Data of one backend where the settings name the other: an empty store beside it would look as if everything were lost.
+/// Data of one backend where the settings name another: an empty store beside it would look as if everything were lost.
 fn refuse_another_backend(storage: &Storage) -> StoreResult<()> {
-    let (here, other, place) = match storage.backend {
-        Backend::Sqlite => (sqlite::exists(storage), json::exists(storage), json::folder(storage)),
-        Backend::Json => (json::exists(storage), sqlite::exists(storage), storage.path.clone()),
+    let wanted = match storage.backend {
+        Backend::Sqlite => "sqlite",
+        Backend::Json => "json",
         Backend::MongoDb => return Ok(()),
     };
-    if here || !other {
+    let sqlite = sqlite::exists(storage).then(|| ("sqlite", storage.path.clone(), "holds the data of"));
+    let json = json::exists(storage).then(|| ("json", json::folder(storage), "holds the data of"));
+    let mongodb = note_of(storage).exists().then(|| ("mongodb", note_of(storage), "says that the data is in"));
+    let found: Vec<_> = [sqlite, json, mongodb].into_iter().flatten().collect();
+    let Some((other, place, how)) = found.first().filter(|_| found.iter().all(|(backend, ..)| *backend != wanted)) else {
         return Ok(());
-    }
-    let (wanted, found) = if storage.backend == Backend::Json { ("json", "sqlite") } else { ("sqlite", "json") };
+    };
+    let place = place.display();
+    let anew = if *other == "mongodb" { "; delete that file to begin with nothing" } else { "" };
     let reason = format!(
-        "storage.backend is \"{wanted}\", and {} holds the data of \"{found}\"; set it back, or move the data: `scrubjay archive write FILE` \
-         with the old setting, then `scrubjay archive read FILE` with the new one",
-        place.display()
+        "storage.backend is \"{wanted}\", and {place} {how} \"{other}\"; set it back, or move the data: `scrubjay archive write FILE` \
+         with the old setting, then `scrubjay archive read FILE` with the new one{anew}"
     );
     Err(StoreError::Unsupported { reason })
+}
+
+/// What a server leaves in the data folder whose store is in MongoDB: else nothing there would tell of it.
+fn note_of(storage: &Storage) -> PathBuf {
+    storage.path.join("mongodb.json")
+}
+
+/// Notes in the data folder, which is there, that the store of its server is in MongoDB, or is so no longer: whoever changes the setting is told.
+///
+/// # Errors
+/// The folder cannot be written to.
+pub fn note_backend(storage: &Storage) -> std::io::Result<()> {
+    let note = note_of(storage);
+    if storage.backend == Backend::MongoDb {
+        // That it is there is what counts.
+        return std::fs::write(note, "{ \"backend\": \"mongodb\" }\n");
+    }
+    match std::fs::remove_file(note) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            tracing::warn!(
+                "the store of this folder's server was a MongoDB database until now; what came in there and is not here yet comes over by \
+                 `scrubjay archive write` under storage.backend = \"mongodb\" and `scrubjay archive read` into an empty store"
+            );
+            Ok(())
+        }
+    }
 }
 
 /// The folder of the JSON backend, where the files of the earlier memory and todo servers may lie beside its own.

@@ -5,8 +5,10 @@
 //! command of the row marks the head as written, so that on a server that takes writes of many collections at once this is one
 //! round trip.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use mongodb::Namespace;
 use mongodb::bson::{Bson, Document, doc, rawdoc};
@@ -17,7 +19,7 @@ use uuid::Uuid;
 use super::MongoStore;
 use super::fault::{self, DUPLICATE};
 use super::fields::{Fields, document_of, object_id};
-use super::head::Pending;
+use super::head::{Head, Pending};
 use super::names::{Names, Place};
 use super::rows::{Row, Updated};
 use super::staged::{Change, Command, Staged, VERSION, What, Write, Writes};
@@ -40,31 +42,77 @@ impl MongoStore {
             self.heads.forget(user_id);
             return Ok(());
         };
-        let commands: StoreResult<Vec<Command>> = writes.0.iter().map(|write| write.command(&self.names, version)).collect();
-        let mut commands = commands?;
-        commands.push(mark(&self.names, user_id, version, pending.unit));
-        let tells = |write: &Arc<Staged>| matches!(write.what, What::Claim | What::Credit { .. }) || conversation_of(write).is_some();
-        let mut asks: Vec<bool> = writes.0.iter().map(tells).collect();
-        // Of the mark too, where anything is asked.
-        asks.push(asks.contains(&true));
-        let matched = match self.run(&commands, &asks).await {
+        let due = [Due { user_id, version, unit: pending.unit, writes: &writes.0 }];
+        match self.apply_all(&due).await {
             Err(_refused) if writes.0.iter().any(|write| write.what.adds()) && self.heal_lists(user_id).await? => {
-                self.run(&commands, &asks).await?
+                self.apply_all(&due).await?;
             }
-            ran => ran?,
-        };
-        self.heads.applied(user_id, pending.unit);
+            applied => applied?,
+        }
         self.forget_parts(&pending.parts).await;
-        // Else a later unit has all of this staged, or it was applied by somebody else.
-        let was_marked = matched.last().copied().unwrap_or_default();
-        for (write, matched) in writes.0.iter().zip(matched) {
-            if was_marked && !matched {
-                self.make_balance(user_id, write, version).await?;
+        Ok(())
+    }
+
+    /// Applies what these heads have staged, in as few commands as they fit into. Where it fails all may be tried again, one head by itself too.
+    pub(super) async fn apply_all(&self, heads: &[Due<'_>]) -> StoreResult<()> {
+        if heads.is_empty() {
+            return Ok(());
+        }
+        let writes: Vec<(&Due<'_>, &Staged)> =
+            heads.iter().flat_map(|due| due.writes.iter().map(move |write| (due, write.as_ref()))).collect();
+        let commands: StoreResult<Vec<Command>> = writes.iter().map(|(due, write)| write.command(&self.names, due.version)).collect();
+        let mut commands = commands?;
+        commands.extend(heads.iter().map(|due| mark(&self.names, due)));
+        let tells = |write: &Staged| matches!(write.what, What::Claim | What::Credit { .. }) || conversation_of(write).is_some();
+        let found = if self.writes_across {
+            self.run_across(&commands, writes.iter().any(|(_due, write)| tells(write))).await?
+        } else {
+            self.run_by_collection(&commands, heads.len()).await?
+        };
+        for due in heads {
+            self.heads.applied(due.user_id, due.unit);
+        }
+        // All of it is written, whatever becomes of what follows.
+        let was_marked = found.last().is_some_and(|mark| mark.all);
+        let mut changed = Vec::new();
+        for ((due, write), found) in writes.into_iter().zip(found) {
+            if let Err(error) = self.follow(due, write, found, was_marked).await {
+                tracing::warn!(error = %error, "a balance could not be made, or a carrier's early report not be put on its message");
             }
-            if write.what == What::Claim && matched {
-                self.take_report(claimed_key(write)?).await?;
-            }
-            if let Some(id) = conversation_of(write).filter(|_id| !matched) {
+            changed.extend(conversation_of(write).filter(|_id| !found.all).map(|id| (due.user_id, id)));
+        }
+        if let Err(error) = self.forget_those_gone(changed).await {
+            tracing::debug!(error = %error, "what is left of deleted conversations is left to the next");
+        }
+        Ok(())
+    }
+
+    /// Does what follows from what a write found.
+    async fn follow(&self, due: &Due<'_>, write: &Write, found: Found, was_marked: bool) -> StoreResult<()> {
+        // Where it was not marked a later unit has all of this staged, or it was applied by somebody else.
+        if was_marked && !found.all {
+            self.make_balance(due.user_id, write, due.version).await?;
+        }
+        if write.what == What::Claim && found.any {
+            self.take_report(claimed_key(write)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Of conversations that were to be changed, perhaps not there: LibreChat deleted those that are not, and what is left of them goes.
+    async fn forget_those_gone(&self, changed: Vec<(UserId, ConversationId)>) -> StoreResult<()> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = changed.iter().map(|(_user_id, id)| id.to_string()).collect();
+        let collection = self.collection(Place::Conversations);
+        let wanted = collection.find(doc! { "conversationId": { "$in": ids } }).projection(doc! { "conversationId": 1, "user": 1 });
+        let there: Vec<Document> = wanted.await.map_err(fault::unavailable)?.try_collect().await.map_err(fault::unavailable)?;
+        let text = |document: &Document, name: &str| document.get_str(name).unwrap_or_default().to_owned();
+        let there: HashSet<(String, String)> =
+            there.iter().map(|document| (text(document, "user"), text(document, "conversationId"))).collect();
+        for (user_id, id) in changed {
+            if !there.contains(&(user_id.to_string(), id.to_string())) {
                 self.forget_if_gone(user_id, id).await?;
             }
         }
@@ -95,18 +143,12 @@ impl MongoStore {
         Ok(Some(Writes(writes)))
     }
 
-    /// Runs commands, those of one collection in order and the last of all at the end, and goes on behind one that gives way to what
-    /// is there. Tells of each of which that is asked whether it found its document.
-    async fn run(&self, commands: &[Command], asks: &[bool]) -> StoreResult<Vec<bool>> {
-        if self.writes_across { self.run_across(commands, asks).await } else { self.run_by_collection(commands, asks).await }
-    }
-
-    /// In one command, for servers from 8.0 on.
-    pub(super) async fn run_across(&self, commands: &[Command], asks: &[bool]) -> StoreResult<Vec<bool>> {
-        let asks = asks.contains(&true);
+    /// Runs commands in one, for servers from 8.0 on: all in order, on behind one that gives way to what is there. Tells of each what it
+    /// found, where that is asked.
+    async fn run_across(&self, commands: &[Command], asks: bool) -> StoreResult<Vec<Found>> {
         let models: StoreResult<Vec<WriteModel>> = commands.iter().map(|command| self.model(command)).collect();
         let mut models = models?;
-        let mut matched = vec![false; commands.len()];
+        let mut told = vec![Found::default(); commands.len()];
         let mut done = 0;
         while !models.is_empty() {
             let failure = if asks {
@@ -116,8 +158,8 @@ impl MongoStore {
                     Err(error) => verbose_part(error),
                 };
                 for (number, result) in found.iter().flat_map(|results| &results.update_results) {
-                    if let Some(matched) = matched.get_mut(done + number) {
-                        *matched = result.matched_count > 0;
+                    if let Some(told) = told.get_mut(done + number) {
+                        *told = Found::of(result.matched_count > 0);
                     }
                 }
                 outcome.err()
@@ -132,7 +174,7 @@ impl MongoStore {
             done += given_way + 1;
             models.drain(..=given_way.min(models.len() - 1));
         }
-        Ok(matched)
+        Ok(told)
     }
 
     /// A write met a document that has what may be there once. That is a later write of the same document, to which it gives way;
@@ -170,25 +212,29 @@ impl MongoStore {
         })
     }
 
-    /// For servers before 8.0, which take the writes of one collection at a time.
-    async fn run_by_collection(&self, commands: &[Command], asks: &[bool]) -> StoreResult<Vec<bool>> {
-        let mut matched = vec![false; commands.len()];
-        for group in groups(commands, asks) {
+    /// The same for servers before 8.0, which take the writes of one collection at a time; the last commands, the marks, go behind all
+    /// others. Tells of each what those found that went with it.
+    async fn run_by_collection(&self, commands: &[Command], marks: usize) -> StoreResult<Vec<Found>> {
+        let mut told = vec![Found::default(); commands.len()];
+        for group in groups(commands, marks) {
             let found = match group.as_slice() {
-                [place] => self.run_one(commands.get(*place)).await?,
-                places => self.run_group(commands, places).await? == places.len(),
+                [place] => Found::of(self.run_one(commands.get(*place)).await?),
+                places => {
+                    let found = self.run_group(commands, places).await?;
+                    Found { all: found == places.len(), any: found > 0 }
+                }
             };
             for place in group {
-                if let Some(matched) = matched.get_mut(place) {
-                    *matched = found;
+                if let Some(told) = told.get_mut(place) {
+                    *told = found;
                 }
             }
         }
-        Ok(matched)
+        Ok(told)
     }
 
     /// Runs updates of one collection, in as few commands as they fit into. Returns how many found or made their document.
-    pub(super) async fn run_group(&self, commands: &[Command], places: &[usize]) -> StoreResult<usize> {
+    async fn run_group(&self, commands: &[Command], places: &[usize]) -> StoreResult<usize> {
         let mut found = 0;
         let mut left: Vec<&Command> = places.iter().filter_map(|place| commands.get(*place)).collect();
         while let Some(first) = left.first() {
@@ -249,31 +295,72 @@ impl MongoStore {
     }
 }
 
-/// Commands, by their places, in groups that one command each can carry. The order of those of one collection stays; a deletion, one
-/// of which an answer is asked, and the last, which says that all others are done, stand alone.
-fn groups(commands: &[Command], asks: &[bool]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<(&str, bool, Vec<usize>)> = Vec::new();
+/// What a version of a head has staged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due<'a> {
+    pub(super) user_id: UserId,
+    pub(super) version: i64,
+    pub(super) unit: Uuid,
+    pub(super) writes: &'a [Arc<Staged>],
+}
+
+impl<'a> From<&'a Head> for Due<'a> {
+    fn from(head: &'a Head) -> Self {
+        Self { user_id: head.user_id, version: head.version, unit: head.unit, writes: &head.pending.writes.0 }
+    }
+}
+
+/// What commands found that went together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    /// Each its document, or made it.
+    all: bool,
+    /// One of them did.
+    any: bool,
+}
+
+impl Found {
+    /// Of one command.
+    const fn of(found: bool) -> Self {
+        Self { all: found, any: found }
+    }
+}
+
+/// Commands, by their places, in groups that one command each can carry. The order of those of one collection stays; a deletion stands
+/// alone; the last ones, the marks, which say that all others are done, stand by themselves at the end.
+fn groups(commands: &[Command], marks: usize) -> Vec<Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Update,
+        Deletion,
+        Mark,
+    }
+    let first_mark = commands.len().saturating_sub(marks);
+    let mut groups: Vec<(&str, Kind, Vec<usize>)> = Vec::new();
     for (place, command) in commands.iter().enumerate() {
-        let is_update = !matches!(command.change, Change::Delete { .. });
-        let alone = !is_update || asks.get(place).copied().unwrap_or(false) || place + 1 == commands.len();
+        let kind = match command.change {
+            _ if place >= first_mark => Kind::Mark,
+            Change::Delete { .. } => Kind::Deletion,
+            Change::Update { .. } | Change::Compute { .. } | Change::UpdateMany { .. } => Kind::Update,
+        };
         let of_collection = groups.iter_mut().rev().find(|(collection, ..)| *collection == command.collection);
         match of_collection {
-            Some((_collection, false, places)) if !alone => places.push(place),
-            _ => groups.push((&command.collection, alone, vec![place])),
+            Some((_collection, before, places)) if *before == kind && kind != Kind::Deletion => places.push(place),
+            _ => groups.push((&command.collection, kind, vec![place])),
         }
     }
-    groups.into_iter().map(|(_collection, _alone, places)| places).collect()
+    groups.into_iter().map(|(_collection, _kind, places)| places).collect()
 }
 
 /// The last command of what a head has staged: all others are done.
-pub(super) fn mark(names: &Names, user_id: UserId, version: i64, unit: Uuid) -> Command {
-    let filter = rawdoc! { "_id": object_id(user_id), "version": version, "unit": unit.to_string() };
+fn mark(names: &Names, due: &Due<'_>) -> Command {
+    let filter = rawdoc! { "_id": object_id(due.user_id), "version": due.version, "unit": due.unit.to_string() };
     let update = rawdoc! { "$unset": { "pending": "", "parts": "", "stagedSince": "" } };
     Command { collection: names.of(Place::Heads), filter, change: Change::Update { update, upsert: false } }
 }
 
 /// The conversation that a write changes if it is there: LibreChat may have deleted it.
-pub(super) fn conversation_of(write: &Write) -> Option<ConversationId> {
+fn conversation_of(write: &Write) -> Option<ConversationId> {
     if write.place != Place::Conversations || !matches!(write.what, What::Change { .. }) {
         return None;
     }
@@ -302,7 +389,7 @@ fn verbose_part(error: &mongodb::error::Error) -> Option<&mongodb::results::Verb
 }
 
 /// The carrier's key in a claim's key.
-pub(super) fn claimed_key(write: &Write) -> StoreResult<&str> {
+fn claimed_key(write: &Write) -> StoreResult<&str> {
     match write.key.get("_id") {
         Some(Bson::String(key)) => Ok(key),
         other => Err(StoreError::Unavailable { reason: format!("a claim has no key but {other:?}"), source: None }),
@@ -321,12 +408,23 @@ mod tests {
     #[test]
     fn writes_of_one_collection_go_together_in_their_order() {
         let delete = |collection: &str| Command { change: Change::Delete { many: true }, ..update(collection) };
-        let commands =
-            [update("a"), update("b"), update("a"), delete("a"), update("a"), update("b"), update("a"), update("c"), update("b")];
-        let mut asks = [false; 9];
-        let together = groups(&commands, &asks);
-        assert_eq!(together, [vec![0, 2], vec![1, 5], vec![3], vec![4, 6], vec![7], vec![8]], "a deletion and the last stand alone");
-        asks[5] = true;
-        assert_eq!(groups(&commands, &asks), [vec![0, 2], vec![1], vec![3], vec![4, 6], vec![5], vec![7], vec![8]]);
+        let commands = [
+            update("a"),
+            update("b"),
+            update("a"),
+            delete("a"),
+            delete("a"),
+            update("a"),
+            update("b"),
+            update("c"),
+            update("b"),
+            update("b"),
+        ];
+        let together = groups(&commands, 2);
+        assert_eq!(
+            together,
+            [vec![0, 2], vec![1, 6], vec![3], vec![4], vec![5], vec![7], vec![8, 9]],
+            "deletions stand alone, marks at the end"
+        );
     }
 }

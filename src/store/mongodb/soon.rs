@@ -4,23 +4,23 @@
 //! person first, and whoever works on the person carries them on. So they wait for [`WINDOW`] and are written together, a command a
 //! collection (or one, from 8.0 on) for however many people. A process that dies meanwhile leaves them staged, as ever.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 use tokio::sync::{Notify, OwnedMutexGuard, watch};
 
 use super::MongoStore;
-use super::apply::{claimed_key, conversation_of, mark};
+use super::apply::Due;
 use super::fault;
 use super::fields::{Fields, object_id};
 use super::head::Head;
 use super::names::Place;
 use super::queues::Queues;
-use super::staged::{Command, Staged, What};
-use crate::domain::ids::{ConversationId, UserId};
+use super::staged::What;
+use crate::domain::ids::UserId;
 use crate::store::StoreResult;
 
 /// How long others are waited for.
@@ -162,8 +162,8 @@ impl MongoStore {
     async fn apply_some(&self, waiting: Vec<Waits>) {
         let waiting = self.still_to_be_applied(waiting).await;
         let (together, mut alone): (Vec<Waits>, Vec<Waits>) = waiting.into_iter().partition(|(head, _begun)| goes_with_others(head));
-        let heads: Vec<&Head> = together.iter().map(|(head, _begun)| head.as_ref()).collect();
-        if let Err(error) = self.apply_together(&heads).await {
+        let due: Vec<Due<'_>> = together.iter().map(|(head, _begun)| Due::from(head.as_ref())).collect();
+        if let Err(error) = self.apply_all(&due).await {
             tracing::debug!(error = %error, "what units staged cannot be applied together");
             alone.extend(together);
         }
@@ -189,47 +189,6 @@ impl MongoStore {
         })
     }
 
-    /// Applies what these heads have staged. Where it fails all may be tried again, one by one.
-    async fn apply_together(&self, heads: &[&Head]) -> StoreResult<()> {
-        if heads.is_empty() {
-            return Ok(());
-        }
-        let mut writes: Vec<(UserId, &Staged)> = Vec::new();
-        let (mut commands, mut asks) = (Vec::new(), Vec::new());
-        for head in heads {
-            for write in &head.pending.writes.0 {
-                writes.push((head.user_id, write));
-                commands.push(write.command(&self.names, head.version)?);
-                asks.push(write.what == What::Claim || conversation_of(write).is_some());
-            }
-        }
-        commands.extend(heads.iter().map(|head| mark(&self.names, head.user_id, head.version, head.unit)));
-        asks.resize(commands.len(), false);
-        let found = if self.writes_across {
-            self.run_across(&commands, &asks).await?.into_iter().map(|found| Found { all: found, any: found }).collect()
-        } else {
-            self.run_rows(&commands, heads.len()).await?
-        };
-        for head in heads {
-            self.heads.applied(head.user_id, head.unit);
-        }
-        let mut changed = Vec::new();
-        for ((user_id, write), found) in writes.into_iter().zip(found) {
-            if write.what == What::Claim
-                && found.any
-                && let Err(error) = self.take_report(claimed_key(write)?).await
-            {
-                tracing::warn!(error = %error, "a carrier's report that came early could not be put on its message");
-            }
-            changed.extend(conversation_of(write).filter(|_id| !found.all).map(|id| (user_id, id)));
-        }
-        // All of it is written, whatever becomes of this.
-        if let Err(error) = self.forget_those_gone(changed).await {
-            tracing::debug!(error = %error, "what is left of deleted conversations is left to the next");
-        }
-        Ok(())
-    }
-
     /// Those that nobody else's unit has come behind, and that nobody else has applied.
     async fn still_newest(&self, mut heads: Vec<Waits>) -> StoreResult<Vec<Waits>> {
         if heads.is_empty() {
@@ -249,59 +208,6 @@ impl MongoStore {
         heads.retain(|(head, _begun)| staged.get(&head.user_id) == Some(&(head.version, head.unit)));
         Ok(heads)
     }
-
-    /// Runs updates of many people, those of one collection in one command; the last of them, the marks, behind all others. Tells of
-    /// each what those of its collection found.
-    async fn run_rows(&self, commands: &[Command], marks: usize) -> StoreResult<Vec<Found>> {
-        let last = commands.len().saturating_sub(marks);
-        let mut rows: Vec<(&str, bool, Vec<usize>)> = Vec::new();
-        for (place, command) in commands.iter().enumerate() {
-            let is_mark = place >= last;
-            match rows.iter_mut().find(|(collection, marks, _places)| *collection == command.collection && *marks == is_mark) {
-                Some((_collection, _marks, places)) => places.push(place),
-                None => rows.push((&command.collection, is_mark, vec![place])),
-            }
-        }
-        let mut told = vec![Found { all: false, any: false }; commands.len()];
-        for (_collection, _marks, places) in &rows {
-            let found = self.run_group(commands, places).await?;
-            for place in places {
-                if let Some(told) = told.get_mut(*place) {
-                    *told = Found { all: found == places.len(), any: found > 0 };
-                }
-            }
-        }
-        Ok(told)
-    }
-
-    /// Of conversations that were to be changed, perhaps not there: LibreChat deleted those that are not, and what is left of them goes.
-    async fn forget_those_gone(&self, changed: Vec<(UserId, ConversationId)>) -> StoreResult<()> {
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<String> = changed.iter().map(|(_user_id, id)| id.to_string()).collect();
-        let collection = self.collection(Place::Conversations);
-        let wanted = collection.find(doc! { "conversationId": { "$in": ids } }).projection(doc! { "conversationId": 1, "user": 1 });
-        let there: Vec<Document> = wanted.await.map_err(fault::unavailable)?.try_collect().await.map_err(fault::unavailable)?;
-        let text = |document: &Document, name: &str| document.get_str(name).unwrap_or_default().to_owned();
-        let there: HashSet<(String, String)> =
-            there.iter().map(|document| (text(document, "user"), text(document, "conversationId"))).collect();
-        for (user_id, id) in changed {
-            if !there.contains(&(user_id.to_string(), id.to_string())) {
-                self.forget_if_gone(user_id, id).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What updates of one collection found.
-#[derive(Debug, Clone, Copy)]
-struct Found {
-    /// Each its document, or made it.
-    all: bool,
-    /// One of them did.
-    any: bool,
 }
 
 /// Whether a head's writes can stand among others': none that must be looked at by itself, and none whose order counts.

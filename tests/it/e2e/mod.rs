@@ -5,6 +5,8 @@ mod agents;
 mod backups;
 mod books;
 mod catch_up;
+#[cfg(feature = "mongodb")]
+mod changed_setting;
 mod chaos;
 mod conversation;
 mod damaged_files;

@@ -50,7 +50,6 @@ pub(crate) fn python() -> PathBuf {
 const PROGRAM: &str = "SCRUBJAY_TEST_SECANTUSD";
 
 /// The server's program, with its first arguments.
-#[expect(clippy::disallowed_methods, reason = "a test's own knob, not a setting of the program")]
 pub(super) fn secantusd() -> Vec<OsString> {
     if let Some(program) = std::env::var_os(PROGRAM).filter(|program| !program.is_empty()) {
         // Else each of its stores takes 128 MB from the beginning.
