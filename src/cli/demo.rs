@@ -14,6 +14,7 @@ use super::running::{Announce, Running};
 use crate::clock::Clock;
 use crate::config::{Config, Override};
 use crate::lifecycle::Stop;
+use crate::store;
 
 /// The number that `chat` and the example below text from.
 pub(crate) const PHONE: &str = "+15550100001";
@@ -65,14 +66,14 @@ fn overrides(key: &str) -> Vec<Override> {
 }
 
 /// A demo lets everybody in and is paid for by nobody, so nobody else may reach it, no carrier is spoken with, and a real system's
-/// data is left alone: where a carrier is configured, the demo lives in a folder of its own inside the data folder.
+/// data is left alone: where a carrier is configured, or the server's store is elsewhere, the demo lives in a folder of its own inside the data folder.
 fn only_on_this_machine(config: &mut Config) -> anyhow::Result<()> {
     let listen: SocketAddr = config.server.listen;
     if !listen.ip().is_loopback() {
         let problem = format!("the demo answers everybody, so it listens on loopback only, not on {listen}");
         return Err(super::Misuse(format!("{problem}; `scrubjay serve` serves others")).into());
     }
-    if !config.gateways.twilio.account_sid.is_empty() {
+    if !config.gateways.twilio.account_sid.is_empty() || store::is_elsewhere(&config.storage) {
         config.storage.path.push("demo");
         config.gateways.close_carriers();
     }

@@ -80,7 +80,9 @@ impl Running {
         let written = match announce {
             Announce::Yes => {
                 let written = file.write(&app.config.storage.path)?;
-                store::note_backend(&app.config.storage).context("the data folder cannot be written to")?;
+                if let Err(error) = store::note_backend(&app.config.storage) {
+                    tracing::warn!(%error, "the data folder does not take a note of where the store is");
+                }
                 Some(written)
             }
             Announce::No => None,

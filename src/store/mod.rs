@@ -39,6 +39,9 @@ mod tokens;
 mod turns;
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -360,7 +363,7 @@ pub const BACKENDS: &[&str] = &[
 #[must_use]
 pub fn exists(settings: &Storage) -> bool {
     match settings.backend {
-        Backend::Sqlite | Backend::Json => sqlite::exists(settings) || json::exists(settings) || note_of(settings).exists(),
+        Backend::Sqlite | Backend::Json => sqlite::exists(settings) || json::exists(settings) || is_elsewhere(settings),
         Backend::MongoDb => true,
     }
 }
@@ -411,23 +414,23 @@ fn open_for(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreResult<Sh
 
 /// Data of one backend where the settings name another: an empty store beside it would look as if everything were lost.
 fn refuse_another_backend(storage: &Storage) -> StoreResult<()> {
-    let wanted = match storage.backend {
-        Backend::Sqlite => "sqlite",
-        Backend::Json => "json",
-        Backend::MongoDb => return Ok(()),
+    let holds = |backend: &str, place: PathBuf| format!("{} holds the data of \"{backend}\"", place.display());
+    let found = match storage.backend {
+        Backend::Sqlite if sqlite::exists(storage) => None,
+        Backend::Json if json::exists(storage) => None,
+        Backend::Sqlite | Backend::Json if is_elsewhere(storage) => {
+            let note = note_of(storage);
+            Some(format!("{} says that the data is in \"mongodb\" (delete that file to begin with nothing)", note.display()))
+        }
+        Backend::Json if sqlite::exists(storage) => Some(holds("sqlite", storage.path.clone())),
+        Backend::Sqlite if json::exists(storage) => Some(holds("json", json::folder(storage))),
+        Backend::Sqlite | Backend::Json | Backend::MongoDb => None,
     };
-    let sqlite = sqlite::exists(storage).then(|| ("sqlite", storage.path.clone(), "holds the data of"));
-    let json = json::exists(storage).then(|| ("json", json::folder(storage), "holds the data of"));
-    let mongodb = note_of(storage).exists().then(|| ("mongodb", note_of(storage), "says that the data is in"));
-    let found: Vec<_> = [sqlite, json, mongodb].into_iter().flatten().collect();
-    let Some((other, place, how)) = found.first().filter(|_| found.iter().all(|(backend, ..)| *backend != wanted)) else {
-        return Ok(());
-    };
-    let place = place.display();
-    let anew = if *other == "mongodb" { "; delete that file to begin with nothing" } else { "" };
+    let Some(found) = found else { return Ok(()) };
     let reason = format!(
-        "storage.backend is \"{wanted}\", and {place} {how} \"{other}\"; set it back, or move the data: `scrubjay archive write FILE` \
-         with the old setting, then `scrubjay archive read FILE` with the new one{anew}"
+        "storage.backend is \"{}\", and {found}; set it back, or move the data: `scrubjay archive write FILE` with the old setting, then \
+         `scrubjay archive read FILE` with the new one",
+        storage.backend.name()
     );
     Err(StoreError::Unsupported { reason })
 }
@@ -437,18 +440,27 @@ fn note_of(storage: &Storage) -> PathBuf {
     storage.path.join("mongodb.json")
 }
 
+/// Whether the last server of this data folder had its store elsewhere.
+pub(crate) fn is_elsewhere(storage: &Storage) -> bool {
+    note_of(storage).exists()
+}
+
 /// Notes in the data folder, which is there, that the store of its server is in MongoDB, or is so no longer: whoever changes the setting is told.
 ///
 /// # Errors
 /// The folder cannot be written to.
-pub fn note_backend(storage: &Storage) -> std::io::Result<()> {
+pub(crate) fn note_backend(storage: &Storage) -> std::io::Result<()> {
     let note = note_of(storage);
     if storage.backend == Backend::MongoDb {
         // That it is there is what counts.
-        return std::fs::write(note, "{ \"backend\": \"mongodb\" }\n");
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(note);
+        return match made.and_then(|mut file| file.write_all(b"{ \"backend\": \"mongodb\" }\n")) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            written => written,
+        };
     }
     match std::fs::remove_file(note) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(()) => {
             tracing::warn!(

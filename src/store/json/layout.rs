@@ -87,6 +87,11 @@ impl Layout {
         for folder in [self.root.clone(), self.journal(), self.index(), self.shared(), self.people()] {
             make_folder(&folder)?;
         }
+        Ok(())
+    }
+
+    /// Says in the folder of the index what that is. Whoever does has the store to itself.
+    pub(super) fn explain_index(&self) -> StoreResult<()> {
         let note = self.index().join("README");
         if !note.exists() {
             let text = "A search index over the JSON files beside this folder. Nothing is kept here alone: stop the program, delete the\n\

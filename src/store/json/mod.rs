@@ -74,6 +74,7 @@ pub(super) fn open(storage: &Storage, clock: Clock, purpose: Purpose) -> StoreRe
         None => return Err(sheet::damaged(&layout.identity(), "it is missing")),
     };
     if first {
+        layout.explain_index()?;
         let file = prepare(&layout, &identity)?;
         // What is between the journal and the index is made up for before anybody reads.
         catch_up(&layout, &identity, &file, &clock)?;

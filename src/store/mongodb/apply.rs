@@ -58,8 +58,10 @@ impl MongoStore {
         if heads.is_empty() {
             return Ok(());
         }
-        let writes: Vec<(&Due<'_>, &Staged)> =
+        let mut writes: Vec<(&Due<'_>, &Staged)> =
             heads.iter().flat_map(|due| due.writes.iter().map(move |write| (due, write.as_ref()))).collect();
+        // An early report is looked for behind the message that it is about.
+        writes.sort_by_key(|(_due, write)| write.what == What::Claim);
         let commands: StoreResult<Vec<Command>> = writes.iter().map(|(due, write)| write.command(&self.names, due.version)).collect();
         let mut commands = commands?;
         commands.extend(heads.iter().map(|due| mark(&self.names, due)));
@@ -242,7 +244,7 @@ impl MongoStore {
             let mut taken = 0;
             for command in &left {
                 let Some(statement) = command.statement()? else {
-                    let reason = "a deletion stands among updates that are made together".to_owned();
+                    let reason = "a deletion, or a change of many documents, stands among updates that are made together".to_owned();
                     return Err(StoreError::Unavailable { reason, source: None });
                 };
                 row.push(&statement);
@@ -326,13 +328,13 @@ impl Found {
     }
 }
 
-/// Commands, by their places, in groups that one command each can carry. The order of those of one collection stays; a deletion stands
-/// alone; the last ones, the marks, which say that all others are done, stand by themselves at the end.
+/// Commands, by their places, in groups that one command each can carry. The order of those of one collection stays; what is about many
+/// documents stands alone, and so does a deletion; the last ones, the marks, which say that all others are done, stand by themselves at the end.
 fn groups(commands: &[Command], marks: usize) -> Vec<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         Update,
-        Deletion,
+        Alone,
         Mark,
     }
     let first_mark = commands.len().saturating_sub(marks);
@@ -340,12 +342,12 @@ fn groups(commands: &[Command], marks: usize) -> Vec<Vec<usize>> {
     for (place, command) in commands.iter().enumerate() {
         let kind = match command.change {
             _ if place >= first_mark => Kind::Mark,
-            Change::Delete { .. } => Kind::Deletion,
-            Change::Update { .. } | Change::Compute { .. } | Change::UpdateMany { .. } => Kind::Update,
+            Change::Update { .. } | Change::Compute { .. } => Kind::Update,
+            Change::UpdateMany { .. } | Change::Delete { .. } => Kind::Alone,
         };
         let of_collection = groups.iter_mut().rev().find(|(collection, ..)| *collection == command.collection);
         match of_collection {
-            Some((_collection, before, places)) if *before == kind && kind != Kind::Deletion => places.push(place),
+            Some((_collection, before, places)) if *before == kind && kind != Kind::Alone => places.push(place),
             _ => groups.push((&command.collection, kind, vec![place])),
         }
     }

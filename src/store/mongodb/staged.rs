@@ -334,14 +334,14 @@ pub(super) enum Change {
 }
 
 impl Command {
-    /// What an `update` command says of it; `None` for a deletion.
+    /// What an `update` command says of it; `None` for what is not about one document, and for a deletion.
     pub(super) fn statement(&self) -> StoreResult<Option<RawDocumentBuf>> {
         let mut statement = RawDocumentBuf::new();
         statement.append(cstr!("q"), &self.filter);
-        let (upsert, multi) = match &self.change {
+        let upsert = match &self.change {
             Change::Update { update, upsert } => {
                 statement.append(cstr!("u"), update);
-                (*upsert, false)
+                *upsert
             }
             Change::Compute { stages } => {
                 let mut all = RawArrayBuf::new();
@@ -349,16 +349,11 @@ impl Command {
                     all.push(raw(stage)?);
                 }
                 statement.append(cstr!("u"), all);
-                (false, false)
+                false
             }
-            Change::UpdateMany { update } => {
-                statement.append(cstr!("u"), update);
-                (false, true)
-            }
-            Change::Delete { .. } => return Ok(None),
+            Change::UpdateMany { .. } | Change::Delete { .. } => return Ok(None),
         };
         statement.append(cstr!("upsert"), upsert);
-        statement.append(cstr!("multi"), multi);
         Ok(Some(statement))
     }
 }

@@ -283,7 +283,10 @@ async fn a_store_is_made_counted_and_checked() {
     let bytes = |amount: &serde_json::Value| amount["bytes"].as_u64().unwrap();
     let largest = &stats["largest"][0];
     assert_eq!(bytes(&stats["all"]), bytes(&stats["shared"]) + bytes(largest), "{stats}");
-    assert_eq!(stats["kinds"].as_object().unwrap().values().map(bytes).sum::<u64>(), bytes(&stats["all"]));
+    for (kinds, all) in [(&stats["kinds"], &stats["all"]), (&largest["kinds"], largest)] {
+        assert_eq!(kinds.as_object().unwrap().values().map(bytes).sum::<u64>(), bytes(all), "{stats}");
+    }
+    assert_eq!(largest["kinds"]["message"], stats["kinds"]["message"], "one person has all messages");
 
     let checked = home.json(&["store", "check"]).await;
     assert_eq!((checked["ok"].as_bool(), &checked["records"]), (Some(true), &records), "{checked}");

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::task::Poll;
 
 use scrubjay::domain::user::Preferences;
-use scrubjay::store::{Accepted, NewInbound, PageRequest};
+use scrubjay::store::{Accepted, Door, NewInbound, PageRequest};
 
-use super::fixture::{ANN, Fixture, NOON, phone};
+use super::fixture::{ANN, BOB, Fixture, NOON, phone};
 use crate::support::chance::Chance;
 
 pub(super) async fn a_first_text_makes_the_person_and_the_conversation(f: Fixture) {
@@ -50,6 +50,28 @@ pub(super) async fn a_repeat_gets_the_receipt_of_the_first_time(f: Fixture) {
     assert_eq!(f.store.accept(f.call(ANN, "another body", Some("key-1"))).await.unwrap(), Accepted::OtherBody);
     let without_key = f.stored(f.call(ANN, "once", None)).await;
     assert_ne!(without_key.message_id, api.message_id);
+}
+
+pub(super) async fn a_receipt_is_found_by_the_door_that_its_message_came_in_by(f: Fixture) {
+    let (text, call) = (f.text(ANN, "hello"), f.call(ANN, "hello", Some("key-1")));
+    for new in [&text, &call] {
+        assert_eq!(f.store.find_receipt(&new.door).await.unwrap(), None, "nothing came in yet");
+    }
+    let (by_text, by_call) = (f.stored(text.clone()).await, f.stored(call.clone()).await);
+    for number in 0..3 {
+        f.texted(BOB, &format!("in between {number}")).await;
+    }
+    f.drain().await;
+    f.advance(90 * 24 * 3_600_000);
+    for store in [f.store.clone(), f.open_again()] {
+        assert_eq!(store.find_receipt(&text.door).await.unwrap(), Some(by_text));
+        assert_eq!(store.find_receipt(&call.door).await.unwrap(), Some(by_call));
+        let Door::Gateway { message_id, .. } = &text.door else { panic!("{:?}", text.door) };
+        let elsewhere = Door::Gateway { name: "another".to_owned(), message_id: message_id.clone() };
+        assert_eq!(store.find_receipt(&elsewhere).await.unwrap(), None, "ids are a gateway's own");
+        assert_eq!(store.find_receipt(&f.call(ANN, "hello", Some("key-2")).door).await.unwrap(), None);
+        assert_eq!(store.find_receipt(&f.call(ANN, "hello", None).door).await.unwrap(), None, "it cannot be recognised");
+    }
 }
 
 pub(super) async fn fifty_first_texts_at_once_make_one_person_and_one_chain(f: Fixture) {

@@ -106,6 +106,30 @@ pub(super) async fn an_attempt_whose_process_died_is_looked_up(f: Fixture) {
     assert_eq!(f.delivery().await.work, DeliveryWork::LookUp, "a stop does not settle the doubt");
 }
 
+pub(super) async fn what_a_process_left_to_be_sent_itself_is_leased_by_it_once(f: Fixture) {
+    let other = f.open_again();
+    for number in [ANN, BOB] {
+        f.texted(number, "hello").await;
+    }
+    for turn in f.lease().await {
+        f.store.complete_turn(&turn.lease, f.answered("whole", &["1/2", "2/2"])).await.unwrap();
+    }
+    let own = async |limit: usize| f.store.lease_own_deliveries(&owner(), &twilio(), limit).await.unwrap();
+    let unknown = f.store.lease_own_deliveries(&owner(), &["another".to_owned()], 10).await.unwrap();
+    assert!(unknown.work.is_empty(), "nobody has that gateway's messages: {:?}", unknown.work);
+    let first = own(1).await;
+    assert_eq!((first.work.len(), first.work[0].message.body.as_str()), (1, "1/2"));
+    assert!(first.next_due.is_some_and(|due| due <= f.clock.now()), "there is another at once: {:?}", first.next_due);
+    let taken_by_other = other.lease_deliveries(&other_owner(), &twilio(), 10).await.unwrap().work;
+    assert_eq!(taken_by_other.len(), 1, "whoever looks at all finds it too");
+    assert_ne!(taken_by_other[0].lease.user_id, first.work[0].lease.user_id);
+    assert!(own(10).await.work.is_empty(), "each is sent by one");
+    record(&f, &first.work[0], taken("OUT-1", DeliveryStatus::Queued)).await;
+    let again = own(10).await.work;
+    assert_eq!(again.len(), 1, "who is first in a lane that somebody else holds waits");
+    assert_eq!((again[0].lease.user_id, again[0].message.body.as_str()), (first.work[0].lease.user_id, "2/2"));
+}
+
 pub(super) async fn what_is_too_old_is_not_sent(f: Fixture) {
     let receipt = answered(&f, &["old"]).await;
     f.advance(4 * 3_600_000 + 1);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use scrubjay::store::{SharedStore, StoreError};
+use scrubjay::store::{Accepted, SharedStore, StoreError};
 
 use super::contents::fill;
 use super::fixture::{ANN, BOB, Fixture};
@@ -125,6 +125,34 @@ fn an_index_of_an_older_moment_is_not_believed() {
         let store = open(&f).unwrap();
         assert_eq!(lines(&store).await, now);
         store.close().await;
+    });
+}
+
+#[test]
+fn whoever_begins_a_store_at_the_same_moment_opens_the_same_one() {
+    in_runtime(|f| async move {
+        for _ in 0..20 {
+            let fresh = f.fresh();
+            fresh.store.close().await;
+            std::fs::remove_dir_all(root(&fresh)).unwrap();
+            let start = std::sync::Barrier::new(6);
+            let opened: Vec<_> = std::thread::scope(|scope| {
+                let begin = || {
+                    start.wait();
+                    open(&fresh)
+                };
+                let threads: Vec<_> = (0..6).map(|_| scope.spawn(begin)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+            });
+            let receipt = match opened[0].accept(fresh.text(ANN, "hello")).await.unwrap() {
+                Accepted::Stored(receipt) => receipt,
+                other => panic!("{other:?}"),
+            };
+            for store in opened {
+                assert!(store.find_user(receipt.user_id).await.unwrap().is_some());
+                store.close().await;
+            }
+        }
     });
 }
 

@@ -108,6 +108,7 @@ contract! {
     accepting {
         a_first_text_makes_the_person_and_the_conversation,
         a_repeat_gets_the_receipt_of_the_first_time,
+        a_receipt_is_found_by_the_door_that_its_message_came_in_by,
         fifty_first_texts_at_once_make_one_person_and_one_chain,
         a_text_whose_taker_left_at_any_moment_is_whole_or_not_there,
     }
@@ -153,6 +154,7 @@ contract! {
         a_refused_attempt_is_repeated_when_due,
         what_was_perhaps_sent_is_looked_up_before_it_is_sent_again,
         an_attempt_whose_process_died_is_looked_up,
+        what_a_process_left_to_be_sent_itself_is_leased_by_it_once,
         what_is_too_old_is_not_sent,
         a_dead_letter_lets_the_next_one_go,
         an_opt_out_that_the_carrier_knows_of_is_recorded,

@@ -92,3 +92,19 @@ async fn a_json_file_that_was_cut_off_or_changed_is_named_and_its_copy_brings_ev
         assert_everything_is_there(&stage).await;
     }
 }
+
+/// What a power cut leaves of a line that was being written, of which nobody was told that it is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_the_journal_that_was_half_written_is_cut_off_and_told_of() {
+    let stage = filled("json").await;
+    let journal = stage.home.data().join("json/journal");
+    let segments = std::fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path());
+    let newest = segments.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).max().unwrap();
+    let whole = std::fs::read(&newest).unwrap();
+    std::fs::write(&newest, [&whole[..], b"{\"half\": \"of a li"].concat()).unwrap();
+    assert!(!stage.home.log().contains("was not written whole"));
+    assert_everything_is_there(&stage).await;
+    let log = stage.home.log();
+    assert!(log.contains("WARN") && log.contains("the journal's last line was not written whole"), "{log}");
+    assert!(log.contains(newest.to_str().unwrap()), "it names the file: {log}");
+}

@@ -17,8 +17,20 @@ use crate::store::mongodb::names::Place;
 use crate::store::mongodb::unit::Unit;
 use crate::store::{
     Deleted, Graph, GraphFound, GraphPart, GraphRead, GraphSearch, GraphStats, Imported, MissingName, NamedObservation, Neighbourhood,
-    Opened, Page, PageRequest, Recollection, RelationsWritten, StoreResult, Written,
+    Opened, Page, PageRequest, Recollection, RelationsWritten, StoreError, StoreResult, Written,
 };
+
+/// Entities and observations that are looked through at once; with more of them others would wait for this one.
+const AT_ONCE: usize = 5_000;
+
+/// Looks through a graph: a large one on a thread that nobody else waits for.
+async fn look<T: Send + 'static>(held: Arc<Held>, look: impl FnOnce(&Held) -> T + Send + 'static) -> StoreResult<T> {
+    if held.entities.len() + held.observations.len() <= AT_ONCE {
+        return Ok(look(&held));
+    }
+    let looked = tokio::task::spawn_blocking(move || look(&held)).await;
+    looked.map_err(|error| StoreError::unavailable("looking through the memory came to no end", error))
+}
 
 impl MongoStore {
     /// A person's graph as it is stored. Somebody who does not exist has an empty one.
@@ -191,13 +203,11 @@ impl Graph for MongoStore {
     }
 
     async fn search_nodes(&self, user_id: UserId, search: GraphSearch) -> StoreResult<GraphFound> {
-        let held = self.graph(user_id).await?;
-        search::find(&held, &search)
+        look(self.graph(user_id).await?, move |held| search::find(held, &search)).await?
     }
 
     async fn read_graph(&self, user_id: UserId, read: GraphRead) -> StoreResult<GraphPart> {
-        let held = self.graph(user_id).await?;
-        read::part(&held, &read)
+        look(self.graph(user_id).await?, move |held| read::part(held, &read)).await?
     }
 
     async fn find_related(
@@ -208,15 +218,15 @@ impl Graph for MongoStore {
         limit: usize,
         bytes: usize,
     ) -> StoreResult<Result<Neighbourhood, MissingName>> {
-        Ok(related::find(&*self.graph(user_id).await?, &name, depth, limit, bytes))
+        look(self.graph(user_id).await?, move |held| related::find(held, &name, depth, limit, bytes)).await
     }
 
     async fn graph_stats(&self, user_id: UserId, limit: usize) -> StoreResult<GraphStats> {
-        Ok(read::stats(&*self.graph(user_id).await?, limit))
+        look(self.graph(user_id).await?, move |held| read::stats(held, limit)).await
     }
 
     async fn recall(&self, user_id: UserId, text: String, limit: usize) -> StoreResult<Recollection> {
-        Ok(recall::recall(&*self.graph(user_id).await?, &text, limit))
+        look(self.graph(user_id).await?, move |held| recall::recall(held, &text, limit)).await
     }
 
     async fn recall_with(
@@ -228,12 +238,11 @@ impl Graph for MongoStore {
         bytes: usize,
     ) -> StoreResult<(Recollection, Vec<Entity>)> {
         let held = self.graph_of_turn(user_id).await?;
-        Ok((recall::recall(&held, &text, limit), read::known(&held, names, bytes)))
+        look(held, move |held| (recall::recall(held, &text, limit), read::known(held, names, bytes))).await
     }
 
     async fn list_facts(&self, user_id: UserId, page: PageRequest) -> StoreResult<Page<Fact>> {
-        let held = self.graph(user_id).await?;
-        read::facts(&held, &page)
+        look(self.graph(user_id).await?, move |held| read::facts(held, &page)).await?
     }
 
     async fn import_graph(
