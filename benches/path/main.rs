@@ -2,7 +2,7 @@
 //! instant carrier that share the machine with it. Ratios are taken within one run.
 //!
 //! `cargo bench --bench path -- [--quick] [--only ROW[,ROW]] [--json FILE] [--program FILE]`; rows: idle, intake, stalled, turns, first-token,
-//! start, large, tools, graph, backends. The last one takes `--backends NAME[,NAME]`, `--mongodb HOST:PORT` and `--peer FOLDER` too.
+//! start, large, tools, graph, backends, journal. For backends there are `--backends NAME[,NAME]`, `--mongodb HOST:PORT` and `--peer FOLDER` too.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -29,7 +29,7 @@ use std::path::Path;
 use rows::Bench;
 
 /// Every row, in the order in which they run.
-const ROWS: &[&str] = &["idle", "intake", "stalled", "turns", "first-token", "start", "large", "tools", "graph", "backends"];
+const ROWS: &[&str] = &["idle", "intake", "stalled", "turns", "first-token", "start", "large", "tools", "graph", "backends", "journal"];
 
 struct Arguments {
     rows: Vec<String>,
@@ -101,6 +101,7 @@ fn main() {
                 "tools" => bench.tools().await,
                 "graph" => bench.graph().await,
                 "backends" => bench.compare_backends().await,
+                "journal" => bench.journal(),
                 other => panic!("no row {other:?}"),
             }
         }

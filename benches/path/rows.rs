@@ -14,7 +14,7 @@ use crate::program::{Program, configure, fresh_folder};
 use crate::report::{Bounds, Report, median};
 use crate::requests;
 use crate::seed;
-use crate::yardstick::fdatasync;
+use crate::yardstick::{fdatasync, kept_in_files, kept_in_journal};
 
 /// What every row stands on.
 pub(crate) struct Bench {
@@ -78,6 +78,24 @@ impl Bench {
         self.report.bounded("signed texts against the bare handler", ours / bare, "", Bounds::AtLeast { floor: 0.15, aim: 0.3 });
         self.report.bounded("memory at most during the intake", memory, "MiB", Bounds::AtMost { floor: 120.0, aim: 60.0 });
         self.half_rate(ours).await;
+    }
+
+    /// Readable files by a journal, or each written whole: why the JSON backend has one.
+    pub(crate) fn journal(&mut self) {
+        println!("journal");
+        let steps = 200 * self.scale;
+        for kib in [4, 64, 1024] {
+            let (mut journal, mut files) = (Vec::new(), Vec::new());
+            for _ in 0..self.rounds {
+                let folder = fresh_folder("journal");
+                journal.push(millis(&kept_in_journal(&folder, steps), 0.5));
+                files.push(millis(&kept_in_files(&folder, steps, kib << 10), 0.5));
+            }
+            let (journal, files) = (median(journal), median(files));
+            self.report.plain("a step kept by a line of a journal, p50", journal, "ms");
+            self.report.plain(&format!("the same by three files of {kib} KiB, p50"), files, "ms");
+            self.report.plain(&format!("files of {kib} KiB against the journal"), files / journal, "times");
+        }
     }
 
     async fn half_rate(&mut self, rate: f64) {

@@ -79,8 +79,50 @@ pub(crate) fn fdatasync(folder: &Path, count: usize) -> Histogram<u64> {
         file.write_all(&page).expect("written");
         let begun = Instant::now();
         file.sync_data().expect("durable");
-        took.record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX).clamp(1, 60_000_000)).expect("within bounds");
+        record(&mut took, begun);
         std::thread::sleep(Duration::from_micros(200));
     }
     took
+}
+
+/// How long it takes to keep a step of some records of a person durably by one line at the end of a journal.
+pub(crate) fn kept_in_journal(folder: &Path, steps: usize) -> Histogram<u64> {
+    let mut file = File::create(folder.join("journal")).expect("a file");
+    let mut took = histogram();
+    for _ in 0..steps {
+        let begun = Instant::now();
+        file.write_all(&STEP).expect("written");
+        file.sync_data().expect("durable");
+        record(&mut took, begun);
+    }
+    took
+}
+
+/// The same by the person's files, so many bytes each, written whole beside those that are there and put in their places.
+pub(crate) fn kept_in_files(folder: &Path, steps: usize, bytes: usize) -> Histogram<u64> {
+    let content = vec![b'x'; bytes];
+    let mut took = histogram();
+    for _ in 0..steps {
+        let begun = Instant::now();
+        for name in CHANGED {
+            let (path, part) = (folder.join(name), folder.join(format!("{name}.part")));
+            let mut file = File::create(&part).expect("a file");
+            file.write_all(&content).expect("written");
+            file.sync_all().expect("durable");
+            std::fs::rename(part, path).expect("put in its place");
+        }
+        File::open(folder).and_then(|folder| folder.sync_all()).expect("durable");
+        record(&mut took, begun);
+    }
+    took
+}
+
+/// What a text changes of a person: the message, the turn, and when they texted.
+const CHANGED: [&str; 3] = ["messages.jsonl", "turns.jsonl", "person.jsonl"];
+
+/// As many bytes as a text's line in the journal has.
+const STEP: [u8; 2048] = [b'x'; 2048];
+
+fn record(took: &mut Histogram<u64>, begun: Instant) {
+    took.record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX).clamp(1, 60_000_000)).expect("within bounds");
 }

@@ -43,12 +43,13 @@ impl MongoStore {
             return Ok(());
         };
         let due = [Due { user_id, version, unit: pending.unit, writes: &writes.0 }];
-        match self.apply_all(&due).await {
-            Err(_refused) if writes.0.iter().any(|write| write.what.adds()) && self.heal_lists(user_id).await? => {
-                self.apply_all(&due).await?;
-            }
-            applied => applied?,
+        let mut applied = self.apply_all(&due).await;
+        if applied.is_err() && writes.0.iter().any(|write| write.what.adds()) {
+            // Whether there was anything to heal says nothing: others may have done it since.
+            self.heal_lists(user_id).await?;
+            applied = self.apply_all(&due).await;
         }
+        applied?;
         self.forget_parts(&pending.parts).await;
         Ok(())
     }
@@ -121,13 +122,12 @@ impl MongoStore {
         Ok(())
     }
 
-    /// Makes lists of what LibreChat left as null where a person's conversations list their messages: to that the server adds nothing. False:
-    /// there was none.
-    async fn heal_lists(&self, user_id: UserId) -> StoreResult<bool> {
+    /// Makes lists of what LibreChat left as null where a person's conversations list their messages: to that the server adds nothing.
+    async fn heal_lists(&self, user_id: UserId) -> StoreResult<()> {
         let wrong = doc! { "user": user_id.to_string(), "$and": [{ "messages": { "$exists": true } }, { "messages": Bson::Null }] };
         let right = doc! { "$set": { "messages": [] } };
-        let healed = self.collection(Place::Conversations).update_many(wrong, right).await.map_err(fault::unavailable)?;
-        Ok(healed.modified_count > 0)
+        self.collection(Place::Conversations).update_many(wrong, right).await.map_err(fault::unavailable)?;
+        Ok(())
     }
 
     /// The staged writes, with those that are kept in parts; `None` when a part is gone.

@@ -1,5 +1,9 @@
 //! Listings, cursors, search, and texts of every kind.
 
+use std::collections::HashSet;
+
+use futures::{StreamExt as _, stream};
+use scrubjay::config::sections::Backend;
 use scrubjay::domain::endpoint::Endpoint;
 use scrubjay::domain::message::{Attachment, CALLER_METADATA_BYTES};
 use scrubjay::domain::token::{Token, TokenKind};
@@ -7,7 +11,7 @@ use scrubjay::domain::user::PreferenceChange;
 use scrubjay::store::{JobFilter, MessageFilter, NewInbound, PageRequest, Standing, StoreError};
 use serde_json::json;
 
-use super::fixture::{ANN, BOB, Fixture, NOON};
+use super::fixture::{ANN, BOB, Fixture, NOON, no_limits, owner, phone};
 
 pub(super) async fn texts_of_every_kind_come_back_as_they_were(f: Fixture) {
     let long = "é👍🏽".repeat(1024 * 1024 / 10);
@@ -77,6 +81,71 @@ pub(super) async fn all_messages_are_listed_newest_first_page_by_page(f: Fixture
         }
     }
     assert_eq!(listed, (0..11).rev().collect::<Vec<_>>());
+}
+
+/// Ten thousand messages of one person, with their receipts and open turns; on MongoDB 400, for a person's head holds what is open.
+pub(super) async fn ten_thousand_messages_are_listed_each_once_and_their_receipts_found(f: Fixture) {
+    let count = if f.is_mongodb() { 400 } else { 10_000 };
+    let first = f.text(ANN, "0");
+    let receipt = f.stored(first.clone()).await;
+    let texts: Vec<_> = (1..count).map(|number| f.text(ANN, &number.to_string())).collect();
+    let last = texts.last().unwrap().clone();
+    let stored: Vec<_> = stream::iter(texts).map(|text| f.stored(text)).buffered(64).collect().await;
+    assert!(stored.iter().all(|other| other.conversation_id == receipt.conversation_id && !other.is_new_user));
+    let (mut listed, mut seen, mut cursor) = (0, HashSet::new(), None);
+    loop {
+        let page = f.store.list_messages(receipt.user_id, MessageFilter::default(), PageRequest { cursor, limit: 999 }).await.unwrap();
+        listed += page.items.len();
+        seen.extend(page.items.into_iter().map(|message| message.text.parse::<usize>().unwrap()));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!((listed, seen.len(), seen.into_iter().max()), (count, count, Some(count - 1)));
+    let wanted = MessageFilter { conversation_id: None, search: Some((count - 1).to_string()) };
+    assert_eq!(f.store.list_messages(receipt.user_id, wanted, PageRequest::first(10)).await.unwrap().items.len(), 1);
+    assert_eq!(f.store.find_receipt(&first.door).await.unwrap(), Some(receipt));
+    assert_eq!(f.store.find_receipt(&last.door).await.unwrap().map(|found| found.turn_id), stored.last().map(|last| last.turn_id));
+    assert_eq!(f.store.figures().await.unwrap().open_turns, i64::try_from(count).unwrap());
+    assert_eq!(f.lease_one().await.texts[0].text, "0", "the first of them is the first to be answered");
+}
+
+pub(super) async fn many_people_are_listed_each_once_and_found_by_their_numbers(f: Fixture) {
+    // JSON files have a folder for each, MongoDB's test server a few hundred writes a second.
+    let count = match f.settings.backend {
+        Backend::Sqlite => 10_000,
+        Backend::Json => 1_000,
+        Backend::MongoDb => 200,
+    };
+    let number = |person: usize| format!("+1555{person:07}");
+    let texts: Vec<_> = (0..count).map(|person| f.text(&number(person), "hello")).collect();
+    let stored: Vec<_> = stream::iter(texts).map(|text| f.stored(text)).buffered(64).collect().await;
+    let (mut listed, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = f.store.list_users(PageRequest { cursor, limit: 999 }).await.unwrap();
+        listed.extend(page.items.into_iter().map(|user| user.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let people: HashSet<_> = stored.iter().map(|receipt| receipt.user_id).collect();
+    assert_eq!((listed.len(), people.len()), (count, count));
+    assert_eq!(listed.into_iter().collect::<HashSet<_>>(), people);
+    for person in [0, count / 2, count - 1] {
+        let found = f.store.find_user_by_phone(&phone(&number(person))).await.unwrap();
+        assert_eq!(found.map(|user| user.id), Some(stored[person].user_id));
+    }
+    let mut leased = HashSet::new();
+    loop {
+        let work = f.store.lease_turns(&owner(), 1_000, &no_limits()).await.unwrap().work;
+        if work.is_empty() {
+            break;
+        }
+        leased.extend(work.into_iter().map(|turn| turn.lease.user_id));
+    }
+    assert_eq!(leased, people, "each of them has a lane");
 }
 
 pub(super) async fn people_and_tokens_are_listed_oldest_first(f: Fixture) {

@@ -232,6 +232,8 @@ contract! {
         texts_of_every_kind_come_back_as_they_were,
         messages_are_searched_for_exactly_what_was_written,
         all_messages_are_listed_newest_first_page_by_page,
+        ten_thousand_messages_are_listed_each_once_and_their_receipts_found,
+        many_people_are_listed_each_once_and_found_by_their_numbers,
         people_and_tokens_are_listed_oldest_first,
         what_is_revoked_or_blocked_elsewhere_is_known_at_once,
         a_cursor_from_elsewhere_is_refused,
